@@ -1,0 +1,167 @@
+/* internal.h: what the files of shared/ ask of one another; nothing of it is for cgi/. */
+#ifndef ARNOVA_INTERNAL_H
+#define ARNOVA_INTERNAL_H
+
+#include "arnova.h"
+
+#define LIMIT_BODY       (1024 * 1024) /* bytes of a request's body */
+#define LIMIT_DEPTH      32            /* levels of JSON */
+#define LIMIT_PATH       2048          /* bytes of a request's path */
+#define LIMIT_QUERY      8192          /* bytes of a query string */
+#define LIMIT_PARAMETERS 96            /* parameters of a request or a query */
+#define LIMIT_TOKEN      4096          /* bytes of a JWT */
+
+/* ---- arena.c ---- */
+
+struct arena *arena_new(void);
+void          arena_reset(struct arena *arena); /* runs what was deferred, keeps one block */
+void          arena_destroy(struct arena *arena);
+
+/* A text that grows; its bytes belong to the arena. */
+struct text {
+	struct arena *arena;
+	char         *bytes; /* always ends with a NUL; NULL until something was added */
+	size_t        size, room;
+};
+void text_add(struct text *text, const char *bytes, size_t size);
+void text_printf(struct text *text, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* ---- json_scan.c: the strict grammar, before cJSON sees a byte. ---- */
+
+/* NULL when the text is strict JSON: RFC 8259, UTF-8, no duplicate names in an object, no NUL
+ * character even when escaped, at most LIMIT_DEPTH levels, no lone surrogates, numbers within
+ * the range of a double.  Otherwise what is wrong ("unexpected end of text"), *at its offset. */
+const char *json_fault(const char *text, size_t size, size_t *at);
+
+/* ---- json.c: the only file that knows cJSON. ---- */
+
+enum json_kind { JSON_NULL = 1, JSON_BOOLEAN, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+enum json_kind     json_kind(const struct json *json);
+const char        *json_name(const struct json *json); /* of a member of an object; NULL else */
+const struct json *json_first(const struct json *json); /* child of an array or object, or NULL */
+const struct json *json_next(const struct json *json);
+const struct json *json_member(const struct json *json, const char *name); /* or NULL */
+double             json_number(const struct json *json);
+const char        *json_string(const struct json *json);
+
+/* ---- shape.c ---- */
+
+struct param {
+	const char *name;
+	const char *value; /* NULL: absent or null */
+	bool        sent;
+};
+
+struct params {
+	struct param list[LIMIT_PARAMETERS];
+	size_t       count;
+};
+void          params_set(struct params *params, const char *name, const char *value, bool sent);
+struct param *params_find(struct params *params, const char *name); /* NULL: not declared */
+
+/* Collects the errors of one request: {"email":["…"],"items[0].quantity":["…"]}. */
+struct errors {
+	struct text text;
+	size_t      count;
+};
+void errors_add(struct errors *errors, const char *field, const char *message);
+
+/* Checks a parsed body (json) against the shape and declares a parameter for every field that is
+ * not READ_ONLY, plus "body": the object of the fields sent, canonical, in the shape's order
+ * (MONEY as string, INTEGER as number, BOOLEAN as such, the rest as string or null). */
+void shape_check_body(struct arena *arena, const struct field *shape, const struct json *json,
+                      struct params *params, struct errors *errors);
+
+/* The same for a query string ("a=1&b=2", percent-encoded).  Unknown names are ignored, a name
+ * given twice and a malformed encoding are errors. */
+void shape_check_query(struct arena *arena, const struct field *shape, const char *query,
+                       struct params *params, struct errors *errors);
+
+/* Decodes %XX (and + as a space where plus_is_space).  NULL: malformed, a NUL byte, not UTF-8. */
+char *percent_decode(struct arena *arena, const char *text, size_t size, bool plus_is_space);
+
+/* ---- route.c ---- */
+
+/* One normal form of the path for routing, authorisation and the log: decoded once, without the
+ * query string, with a closing slash.  NULL: control characters, an encoded slash, empty or dot
+ * segments, bad encoding, too long. */
+char *path_normalise(struct arena *arena, const char *request_uri);
+
+/* The route, with the path's parameters declared in params; NULL with *allowed = set of
+ * (1u << method) that the path has, 0 when there is no such path. */
+const struct route *route_find(const struct service_definition *service, struct arena *arena,
+                               enum method method, const char *path, struct params *params,
+                               unsigned *allowed);
+const char *method_name(enum method method);
+
+/* ---- problem.c ---- */
+
+/* As problem_with(), with a status of its own and a code that need not be in the table. */
+struct reply problem_status(struct request *request, int status, const char *code,
+                            const char *members);
+struct reply problem_errors(struct request *request, const struct errors *errors);
+
+/* ---- db.c: the only file that knows libpq. ---- */
+
+/* Everything is lazy: the connection is made at the first query and again after it was lost. */
+void db_configure(const char *service);
+void db_begin_request(struct request *request); /* forgets the last request's state */
+bool db_in_transaction(void);
+void db_want_transaction(bool wanted); /* the next query begins one */
+void db_rollback(void);
+/* Commits or rolls back; false (and request->failure) when the commit failed. */
+bool db_end(struct request *request, bool keep) MUST_USE;
+bool db_ready(struct request *request, int schema_version, const char **reason);
+
+/* ---- idempotency.c ---- */
+
+/* True: go on and run the handler.  False: *reply is the answer (replay, 400, 409, 422). */
+bool idempotency_begin(struct request *request, const struct route *route, struct reply *reply);
+/* After the handler, before the commit: keeps or removes the key.  May turn the reply into a 503. */
+struct reply idempotency_end(struct request *request, struct reply reply);
+
+/* ---- fastcgi.c: the only file that knows libfcgi. ---- */
+
+/* Waits for the next request; false when the process is to end. */
+bool        fcgi_accept(void);
+const char *fcgi_variable(const char *name); /* CGI variable, NULL when absent; dies at finish */
+bool        fcgi_variable_twice(void);       /* some name came twice with different values */
+long        fcgi_read(char *bytes, size_t size); /* bytes read, -1 on error */
+void        fcgi_write(const char *bytes, size_t size);
+void        fcgi_finish(void);
+
+/* ---- remote.c: the only file that knows libcurl. ---- */
+
+void remote_configure(void);
+
+/* ---- token.c and password.c ---- */
+
+void token_configure(bool signs); /* reads the keys; ends the program when they are missing or weak */
+
+/* ---- log.c ---- */
+
+/* One JSON object a line on standard error, ECS names (operations.md 3.3). */
+void log_event(const char *level, const char *message, const char *format, ...) PRINTF_LIKE(3, 4);
+/* "could not X: reason" and exit 1: for start-up alone. */
+void die(const char *format, ...) PRINTF_LIKE(1, 2) __attribute__((noreturn));
+
+/* ---- config.c ---- */
+
+void settings_load(void);
+/* The setting as a whole number within min..max, else die(). */
+long setting_number(const char *name, long fallback, long min, long max);
+
+/* What the house keeps of a request. */
+struct private {
+	struct params       params;
+	struct text         headers; /* of the reply, "Name: value\r\n" each */
+	const struct route *route;
+	const struct service_definition *service;
+	struct reply        failure;
+	int64_t             started_us, deadline_us; /* CLOCK_MONOTONIC */
+	const char         *traceparent;
+	const char         *idempotency_scope, *idempotency_key; /* NULL: none held */
+	bool                replayed;
+};
+
+#endif
