@@ -136,6 +136,11 @@ struct exchange {
 	long limit_ms, connect_ms;
 };
 
+struct answer {
+	struct text body;
+	bool headers_complete;
+};
+
 static void free_headers(void *headers)
 {
 	curl_slist_free_all(headers);
@@ -154,11 +159,21 @@ static void add_header(struct exchange *exchange, const char *line)
 
 static size_t take_body(char *bytes, size_t size, size_t count, void *context)
 {
-	struct text *answer = context;
+	struct text *body = context;
 
-	if (size * count > LIMIT_ANSWER - answer->size)
+	if (size * count > LIMIT_ANSWER - body->size)
 		return 0;
-	text_add(answer, bytes, size * count);
+	text_add(body, bytes, size * count);
+	return size * count;
+}
+
+/* libcurl takes an answer that ends among its headers for a whole one, so look for their end.
+ */
+static size_t take_header(char *line, size_t size, size_t count, void *context)
+{
+	bool *complete = context;
+
+	*complete = *line == '\r' || *line == '\n';
 	return size * count;
 }
 
@@ -178,7 +193,7 @@ static void set_method(const struct exchange *exchange)
 		curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method_name(exchange->method));
 }
 
-static void set_options(const struct exchange *exchange, struct text *answer)
+static void set_options(const struct exchange *exchange, struct answer *answer)
 {
 	CURL *curl = exchange->callee->curl;
 
@@ -189,7 +204,9 @@ static void set_options(const struct exchange *exchange, struct text *answer)
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, exchange->limit_ms);
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, exchange->connect_ms);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
-	curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
+	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer->body);
+	curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
+	curl_easy_setopt(curl, CURLOPT_HEADERDATA, &answer->headers_complete);
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(curl, CURLOPT_PROXY, ""); /* nor one named by the environment */
@@ -203,12 +220,12 @@ static void set_options(const struct exchange *exchange, struct text *answer)
 
 /* Anything but a whole answer is UNKNOWN as soon as one byte of a request may have left, even
  * "could not connect": libcurl sends again by itself when a kept connection turns out dead. */
-static enum outcome classify(CURL *curl, CURLcode code)
+static enum outcome classify(CURL *curl, CURLcode code, const struct answer *answer)
 {
 	long sent = 0;
 
 	if (code == CURLE_OK)
-		return ANSWERED;
+		return answer->headers_complete ? ANSWERED : UNKNOWN;
 	curl_easy_getinfo(curl, CURLINFO_REQUEST_SIZE, &sent);
 	if (sent > 0)
 		return UNKNOWN;
@@ -268,7 +285,7 @@ static struct response exchange_once(const struct exchange *exchange)
 {
 	CURL *curl = exchange->callee->curl;
 	struct arena *arena = exchange->request->arena;
-	struct text answer = {.arena = arena};
+	struct answer answer = {.body.arena = arena};
 	struct response response = {.outcome = NOT_SENT, .body = ""};
 	long status = 0;
 
@@ -279,7 +296,7 @@ static struct response exchange_once(const struct exchange *exchange)
 
 	CURLcode code = curl_easy_perform(curl);
 
-	response.outcome = classify(curl, code);
+	response.outcome = classify(curl, code, &answer);
 	response.request_id = answer_header(exchange, "Request-Id");
 	if (response.outcome != ANSWERED) {
 		log_failure(exchange, code, response.outcome);
@@ -288,9 +305,9 @@ static struct response exchange_once(const struct exchange *exchange)
 	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
 	response.status = (int)status;
 	response.should_retry = answer_header(exchange, "Stripe-Should-Retry");
-	if (answer.size) {
-		response.body = answer.bytes;
-		response.json = json_parse(arena, answer.bytes, answer.size);
+	if (answer.body.size) {
+		response.body = answer.body.bytes;
+		response.json = json_parse(arena, answer.body.bytes, answer.body.size);
 	}
 	return response;
 }
