@@ -44,6 +44,12 @@ const struct json *json_member(const struct json *json, const char *name); /* or
 double             json_number(const struct json *json);
 const char        *json_string(const struct json *json);
 
+/* ---- luhn.c ---- */
+
+/* Whether a string or a name in it holds 13 to 19 digits, apart from spaces and hyphens, that
+ * pass Luhn's check; phone, postal_code and tracking_number are exempt. */
+bool holds_card_number(const struct json *json);
+
 /* ---- shape.c ---- */
 
 struct param {
@@ -103,15 +109,32 @@ struct reply problem_errors(struct request *request, const struct errors *errors
 
 /* ---- db.c: the only file that knows libpq. ---- */
 
-/* Everything is lazy: the connection is made at the first query and again after it was lost. */
-void db_configure(const char *service);
-void db_begin_request(struct request *request); /* forgets the last request's state */
+/* Makes the service's connection the current one.  Everything is lazy: it is opened at the first
+ * query and again after it was lost.  The name must stay valid. */
+void db_use(const char *service);
+void db_close(void);
+
+void db_begin_request(bool transaction_wanted); /* forgets what the last request left */
+void db_want_transaction(bool wanted);          /* whether the next query begins one */
 bool db_in_transaction(void);
-void db_want_transaction(bool wanted); /* the next query begins one */
 void db_rollback(void);
-/* Commits or rolls back; false (and request->failure) when the commit failed. */
-bool db_end(struct request *request, bool keep) MUST_USE;
-bool db_ready(struct request *request, int schema_version, const char **reason);
+void db_called_outside(void);    /* a sibling or Stripe was called: no second run */
+bool db_worth_another_run(void); /* a deadlock or serialisation failure, and nothing was kept */
+
+/* As run(), telling whether any row was touched. */
+bool        run_counted(struct request *request, const struct query *query, bool *touched) MUST_USE;
+bool        has_column(const struct row *row, const char *name);
+const char *first_column(const struct row *row); /* NULL for SQL's null */
+
+/* The owner's connection, for migrations alone.  False or NULL: db_owner_error() says why. */
+bool        db_owner_connect(const char *url) MUST_USE;
+bool        db_owner_script(const char *sql) MUST_USE; /* several statements, one transaction */
+const char *db_owner_value(struct arena *arena, const char *sql);
+const char *db_owner_error(void);
+void        db_owner_close(void);
+
+/* For `make check-sql`: the server's complaint about a variant (bit n: part n is in), or NULL. */
+const char *db_check_query(struct arena *arena, const struct query *query, uint64_t mask);
 
 /* ---- idempotency.c ---- */
 
@@ -125,7 +148,7 @@ struct reply idempotency_end(struct request *request, struct reply reply);
 /* Waits for the next request; false when the process is to end. */
 bool        fcgi_accept(void);
 const char *fcgi_variable(const char *name); /* CGI variable, NULL when absent; dies at finish */
-bool        fcgi_variable_twice(void);       /* some name came twice with different values */
+bool        fcgi_header_twice(void);             /* some header came twice under one name */
 long        fcgi_read(char *bytes, size_t size); /* bytes read, -1 on error */
 void        fcgi_write(const char *bytes, size_t size);
 void        fcgi_finish(void);
@@ -139,6 +162,8 @@ void remote_configure(void);
 void token_configure(bool signs); /* reads the keys; ends the program when they are missing or weak */
 
 /* ---- log.c ---- */
+
+void log_name(const char *service); /* of the lines to come; must stay valid */
 
 /* One JSON object a line on standard error, ECS names (operations.md 3.3). */
 void log_event(const char *level, const char *message, const char *format, ...) PRINTF_LIKE(3, 4);

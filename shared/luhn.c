@@ -1,0 +1,92 @@
+/* luhn.c: finds card numbers in a parsed body, so that none is ever taken in. */
+#include <string.h>
+
+#include "internal.h"
+
+enum { DIGITS_MIN = 13, DIGITS_MAX = 19 };
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* Bytes of the separator at the text: ASCII white space and hyphen, and what looks like them
+ * (U+00A0, U+00AD, U+2000 to U+2015, U+202F, U+2212, U+3000).  0 for anything else. */
+static size_t separator_size(const char *text)
+{
+	const unsigned char *c = (const unsigned char *)text;
+
+	if (*c == ' ' || *c == '-' || (*c >= '\t' && *c <= '\r'))
+		return 1;
+	if (c[0] == 0xC2 && (c[1] == 0xA0 || c[1] == 0xAD))
+		return 2;
+	if (c[0] == 0xE2 && c[1] == 0x80 && ((c[2] >= 0x80 && c[2] <= 0x95) || c[2] == 0xAF))
+		return 3;
+	if (c[0] == 0xE2 && c[1] == 0x88 && c[2] == 0x92)
+		return 3;
+	return c[0] == 0xE3 && c[1] == 0x80 && c[2] == 0x80 ? 3 : 0;
+}
+
+static bool passes_luhn(const char *digits, size_t count)
+{
+	int sum = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		int digit = digits[count - 1 - i] - '0';
+
+		if (i % 2)
+			digit = digit > 4 ? 2 * digit - 9 : 2 * digit;
+		sum += digit;
+	}
+	return sum % 10 == 0;
+}
+
+/* Whether a card number begins here and ends where a group of digits ends: so that neither
+ * "4242 4242 4242 4242 12" nor a longer number without any gap is judged wrongly. */
+static bool starts_card_number(const char *text)
+{
+	char digits[DIGITS_MAX];
+	size_t count = 0;
+
+	while (is_digit(*text) && count < DIGITS_MAX) {
+		digits[count++] = *text++;
+		if (is_digit(*text))
+			continue;
+		if (count >= DIGITS_MIN && passes_luhn(digits, count))
+			return true;
+		for (size_t size = separator_size(text); size; size = separator_size(text))
+			text += size;
+	}
+	return false;
+}
+
+static bool text_holds_card_number(const char *text)
+{
+	for (const char *c = text; *c; c++)
+		if (is_digit(*c) && (c == text || !is_digit(c[-1])) && starts_card_number(c))
+			return true;
+	return false;
+}
+
+static bool is_exempt(const char *name)
+{
+	return !strcmp(name, "phone") || !strcmp(name, "postal_code") ||
+	       !strcmp(name, "tracking_number");
+}
+
+bool holds_card_number(const struct json *json)
+{
+	if (json_kind(json) == JSON_STRING)
+		return text_holds_card_number(json_string(json));
+	for (const struct json *child = json_first(json); child; child = json_next(child)) {
+		const char *name = json_name(child);
+
+		if (name && text_holds_card_number(name))
+			return true;
+		if (name && is_exempt(name) && json_kind(child) == JSON_STRING)
+			continue;
+		if (holds_card_number(child))
+			return true;
+	}
+	return false;
+}
