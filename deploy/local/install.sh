@@ -11,6 +11,7 @@ wanted() {
 }
 
 missing() {
+	# shellcheck disable=SC2016 # the fields are dpkg's
 	wanted "$@" | xargs dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' 2>/dev/null |
 		awk '/^.i / { print $2 }' | sort >"$list"
 	wanted "$@" | sort | comm -23 - "$list"
