@@ -10,6 +10,8 @@
 #define LIMIT_QUERY      8192          /* bytes of a query string */
 #define LIMIT_PARAMETERS 96            /* parameters of a request or a query */
 #define LIMIT_TOKEN      4096          /* bytes of a JWT */
+#define LIMIT_HEADER     4096          /* bytes of a header of ours */
+#define LIMIT_SECRET     32            /* bytes that a secret has at least */
 
 /* ---- arena.c ---- */
 
@@ -140,8 +142,18 @@ const char *db_check_query(struct arena *arena, const struct query *query, uint6
 
 /* True: go on and run the handler.  False: *reply is the answer (replay, 400, 409, 422). */
 bool idempotency_begin(struct request *request, const struct route *route, struct reply *reply);
-/* After the handler, before the commit: keeps or removes the key.  May turn the reply into a 503. */
+/* After the handler, before the commit: keeps the answer or removes the key.  May turn the reply
+ * into a 503. */
 struct reply idempotency_end(struct request *request, struct reply reply);
+/* After the commit: lets go of the key's lock. */
+void idempotency_release(struct request *request);
+
+/* ---- auth.c ---- */
+
+void auth_configure(void); /* ends the program when SERVICE_TOKEN is missing or weak */
+/* Sets request->caller from the Authorization header.  False: *reply is the answer. */
+bool authenticate(struct request *request, struct reply *reply);
+bool authorise(struct request *request, const struct route *route, struct reply *reply);
 
 /* ---- fastcgi.c: the only file that knows libfcgi. ---- */
 
@@ -178,15 +190,14 @@ long setting_number(const char *name, long fallback, long min, long max);
 
 /* What the house keeps of a request. */
 struct private {
-	struct params       params;
-	struct text         headers; /* of the reply, "Name: value\r\n" each */
-	const struct route *route;
-	const struct service_definition *service;
-	struct reply        failure;
-	int64_t             started_us, deadline_us; /* CLOCK_MONOTONIC */
-	const char         *traceparent;
-	const char         *idempotency_scope, *idempotency_key; /* NULL: none held */
-	bool                replayed;
+	struct params  params;
+	struct text    headers; /* of the reply, "Name: value\r\n" each */
+	struct reply   failure;
+	const char    *origin; /* "https://shop.example" */
+	const char    *query;  /* the raw query string */
+	const char    *traceparent;
+	int64_t        started_us, deadline_us; /* CLOCK_MONOTONIC */
+	bool           holds_key;               /* an idempotency key's lock */
 };
 
 #endif

@@ -71,7 +71,7 @@ CREATE TABLE idempotency_key (
   key         text        NOT NULL,
   fingerprint text        NOT NULL, -- SHA-256 of the body's bytes
   status      integer,
-  headers     jsonb,
+  headers     text,        -- of the reply, as they were sent
   body        text,
   created_at  timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (scope, key)
@@ -83,7 +83,7 @@ LANGUAGE sql IMMUTABLE AS $$ SELECT hashtextextended(scope || E'\n' || key, 42) 
 
 -- state: 'run' (the caller now holds the lock), 'replay', 'reused' or 'in_use'.
 CREATE FUNCTION idempotency_begin(p_scope text, p_key text, p_fingerprint text,
-                                  OUT state text, OUT status integer, OUT headers jsonb, OUT body text)
+                                  OUT state text, OUT status integer, OUT headers text, OUT body text)
 LANGUAGE plpgsql AS $$
 DECLARE
   known idempotency_key;

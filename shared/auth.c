@@ -1,0 +1,70 @@
+/* auth.c: who is asking, and whether they may. */
+#include <string.h>
+#include <strings.h>
+
+#include "internal.h"
+
+void auth_configure(void)
+{
+	const char *tokens = setting("SERVICE_TOKEN", NULL);
+
+	if (!tokens)
+		die("could not start: SERVICE_TOKEN is not set");
+	while (*tokens) {
+		size_t size = strcspn(tokens, ",");
+
+		if (size < LIMIT_SECRET)
+			die("could not start: SERVICE_TOKEN must have at least %d characters", LIMIT_SECRET);
+		tokens += size + (tokens[size] == ',');
+	}
+}
+
+/* SERVICE_TOKEN is a list, so that it can be rotated. */
+static bool is_service_token(struct arena *arena, const char *token)
+{
+	const char *tokens = setting("SERVICE_TOKEN", "");
+	bool        matches = false;
+
+	while (*tokens) {
+		size_t size = strcspn(tokens, ",");
+
+		matches |= same_text(token, arena_copy(arena, tokens, size));
+		tokens += size + (tokens[size] == ',');
+	}
+	return matches;
+}
+
+bool authenticate(struct request *request, struct reply *reply)
+{
+	const char *credentials = header(request, "Authorization");
+
+	/* Another scheme than Bearer counts as no credentials. */
+	if (!credentials || strncasecmp(credentials, "Bearer", 6) != 0 ||
+	    (credentials[6] && credentials[6] != ' '))
+		return true;
+
+	const char *token = credentials + 6 + strspn(credentials + 6, " ");
+
+	if (is_service_token(request->arena, token)) {
+		request->caller.access = SERVICE;
+		return true;
+	}
+
+	const struct claims *claims = read_token(request->arena, token, "access");
+
+	if (!claims) {
+		*reply = problem(request, "token_not_valid");
+		return false;
+	}
+	request->caller = (struct caller){USER | (claims->is_staff ? STAFF : 0U), claims->user_id,
+	                                  claims->family};
+	return true;
+}
+
+bool authorise(struct request *request, const struct route *route, struct reply *reply)
+{
+	if (route->access == ANYONE || route->access & request->caller.access)
+		return true;
+	*reply = problem(request, request->caller.access ? "permission_denied" : "not_authenticated");
+	return false;
+}

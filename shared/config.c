@@ -1,0 +1,54 @@
+/* config.c: settings from the environment, read once before the first request. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+extern char **environ;
+
+static char **settings; /* a copy: libfcgi's accept and CGI put the request into environ */
+
+void settings_load(void)
+{
+	size_t count = 0;
+
+	while (environ[count])
+		count++;
+	if (settings)
+		return;
+	settings = calloc(count + 1, sizeof(*settings));
+	for (size_t i = 0; settings && i < count; i++) {
+		settings[i] = strdup(environ[i]);
+		if (!settings[i])
+			die("out of memory");
+	}
+	if (!settings)
+		die("out of memory");
+}
+
+const char *setting(const char *name, const char *fallback)
+{
+	size_t length = strlen(name);
+
+	for (char **entry = settings; entry && *entry; entry++)
+		if (!strncmp(*entry, name, length) && (*entry)[length] == '=')
+			return (*entry)[length + 1] ? *entry + length + 1 : fallback;
+	return fallback;
+}
+
+long setting_number(const char *name, long fallback, long min, long max)
+{
+	const char *text = setting(name, NULL);
+	char       *end;
+
+	if (!text)
+		return fallback;
+	errno = 0;
+
+	long number = strtol(text, &end, 10);
+
+	if (errno || *end || number < min || number > max)
+		die("could not start: %s must be a whole number from %ld to %ld", name, min, max);
+	return number;
+}

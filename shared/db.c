@@ -1,0 +1,537 @@
+/* db.c: PostgreSQL through libpq: one connection per worker and service, named queries. */
+#include <assert.h>
+#include <inttypes.h>
+#include <libpq-fe.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define LIMIT_PREPARED 1024 /* statements of one connection; a power of two */
+#define TEXT_OID       25
+
+/* A query in one of its variants: bit n of mask says that part n is in. */
+struct prepared {
+	const struct query *query;
+	uint64_t            mask;
+};
+
+struct connection {
+	const char     *service;
+	PGconn         *pg;
+	bool            in_transaction;
+	struct prepared prepared[LIMIT_PREPARED]; /* open hash table, emptied with the connection */
+	size_t          prepared_count;
+};
+
+struct row {
+	PGresult *result;
+};
+
+static struct connection  connections[SERVICES];
+static struct connection *current;
+static bool               transaction_wanted; /* the next query begins one */
+static bool               committed;          /* something of this request is already kept */
+static bool               conflicted;         /* 40001 or 40P01: worth another run */
+
+/* ---- The connection ---- */
+
+static void ignore_notice(void *nothing, const char *message)
+{
+	(void)nothing;
+	(void)message;
+}
+
+static char *upper(struct arena *arena, const char *service, const char *suffix)
+{
+	char *name = arena_printf(arena, "%s%s", service, suffix);
+
+	for (char *c = name; *c; c++)
+		if (*c >= 'a' && *c <= 'z')
+			*c = (char)(*c - 'a' + 'A');
+	return name;
+}
+
+static const char *service_setting(struct arena *arena, const char *service, const char *suffix)
+{
+	return setting(upper(arena, service, suffix), NULL);
+}
+
+/* <SERVICE>_DATABASE_URL, else DATABASE_URL, else <SERVICE>_DB_NAME, _USER, _PASSWORD, ... */
+static PGconn *open_service(struct arena *arena, const char *service)
+{
+	const char *url = service_setting(arena, service, "_database_url");
+	const char *options = arena_printf(arena,
+	                                   "-c search_path=%s -c statement_timeout=5000 "
+	                                   "-c lock_timeout=2000 -c TimeZone=UTC "
+	                                   "-c idle_in_transaction_session_timeout=10000",
+	                                   service);
+
+	if (!url)
+		url = setting("DATABASE_URL", NULL);
+
+	const char *names[] = {"dbname", "user", "password", "host", "port", "options",
+	                       "connect_timeout", "client_encoding", "application_name", NULL};
+	const char *values[] = {url, NULL, NULL, NULL, NULL, options, "2", "UTF8", service, NULL};
+
+	if (!url) {
+		values[0] = service_setting(arena, service, "_db_name");
+		values[1] = service_setting(arena, service, "_db_user");
+		values[2] = service_setting(arena, service, "_db_password");
+		values[3] = service_setting(arena, service, "_db_host");
+		values[4] = service_setting(arena, service, "_db_port");
+	}
+	return PQconnectdbParams(names, values, 1);
+}
+
+static void forget_connection(void)
+{
+	PQfinish(current->pg);
+	current->pg = NULL;
+	current->in_transaction = false;
+	memset(current->prepared, 0, sizeof(current->prepared));
+	current->prepared_count = 0;
+}
+
+static bool connected(struct arena *arena)
+{
+	if (current->pg && PQstatus(current->pg) == CONNECTION_OK)
+		return true;
+	forget_connection();
+	current->pg = open_service(arena, current->service);
+	if (PQstatus(current->pg) == CONNECTION_OK) {
+		PQsetNoticeProcessor(current->pg, ignore_notice, NULL);
+		return true;
+	}
+	log_event("error", "could not connect to the database", "\"error.message\":%s",
+	          json_quote(arena, PQerrorMessage(current->pg)));
+	return false;
+}
+
+void db_use(const char *service)
+{
+	for (size_t i = 0; i < COUNT(connections); i++) {
+		current = &connections[i];
+		if (current->service && !strcmp(current->service, service))
+			return;
+		if (!current->service) {
+			current->service = service;
+			return;
+		}
+	}
+	assert(!"more services than connections");
+}
+
+void db_close(void)
+{
+	for (size_t i = 0; i < COUNT(connections); i++) {
+		PQfinish(connections[i].pg);
+		connections[i].pg = NULL;
+	}
+}
+
+/* ---- Failures ---- */
+
+static bool fail(struct request *request, struct reply reply)
+{
+	*request->failure = reply;
+	return false;
+}
+
+/* A problem that our SQL raised: PTnnn, the constraint's name is the code, the detail a JSON
+ * object of further members. */
+static struct reply raised(struct request *request, const char *state, const char *code,
+                           const char *detail)
+{
+	int    status = (state[2] - '0') * 100 + (state[3] - '0') * 10 + (state[4] - '0');
+	size_t size = detail ? strlen(detail) : 0;
+
+	return problem_status(request, status, code,
+	                      size > 2 ? arena_copy(request->arena, detail + 1, size - 2) : "");
+}
+
+/* "products_product_category_id_fkey" to "category_id"; foreign keys are named by PostgreSQL. */
+static const char *key_field(struct arena *arena, const char *constraint, const char *table)
+{
+	size_t prefix = strlen(table) + 1, size = strlen(constraint);
+
+	if (size > prefix + 5 && !strncmp(constraint, table, prefix - 1))
+		return arena_copy(arena, constraint + prefix, size - prefix - 5);
+	return constraint;
+}
+
+static struct reply reply_for(struct request *request, PGresult *result)
+{
+	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	const char *constraint = PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME);
+	const char *table = PQresultErrorField(result, PG_DIAG_TABLE_NAME);
+
+	if (!state)
+		state = "08006";
+	if (!strncmp(state, "PT", 2) && constraint)
+		return raised(request, state, constraint,
+		              PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL));
+	if ((!strcmp(state, "23505") || !strcmp(state, "23514")) && constraint)
+		return problem_status(request, 409, constraint, "");
+	if (!strcmp(state, "23503") && constraint && request->method == DELETE)
+		return problem_status(request, 409,
+		                      arena_printf(request->arena, "%s_in_use", table), "");
+	if (!strcmp(state, "23503") && constraint && table)
+		return problem_field(request, key_field(request->arena, constraint, table),
+		                     "Invalid pk - object does not exist.");
+	log_event("error", "query failed", "\"error.code\":\"%s\",\"error.message\":%s", state,
+	          json_quote(request->arena, PQresultErrorMessage(result)));
+	if (!strncmp(state, "22", 2))
+		return problem(request, "invalid");
+	conflicted = !strcmp(state, "40001") || !strcmp(state, "40P01");
+	if (conflicted || !strcmp(state, "55P03") || !strncmp(state, "08", 2) ||
+	    !strncmp(state, "53", 2) || !strncmp(state, "57P", 3))
+		return problem(request, "upstream_unavailable");
+	if (!strcmp(state, "57014"))
+		return problem(request, "deadline_exceeded");
+	return problem(request, "internal_error");
+}
+
+static bool fail_with(struct request *request, PGresult *result)
+{
+	struct reply reply = reply_for(request, result);
+
+	PQclear(result);
+	return fail(request, reply);
+}
+
+/* ---- Statements ---- */
+
+static bool part_applies(const struct request *request, const struct part *part)
+{
+	if (!part->when)
+		return true;
+
+	const char *value = param(request, part->when);
+
+	if (part->is)
+		return value && !strcmp(value, part->is);
+	return part->negated ? !value : value != NULL;
+}
+
+static uint64_t variant(const struct request *request, const struct query *query)
+{
+	uint64_t mask = 0;
+
+	for (size_t i = 0; query->parts[i].text; i++) {
+		assert(i < 64);
+		if (part_applies(request, &query->parts[i]))
+			mask |= UINT64_C(1) << i;
+	}
+	return mask;
+}
+
+static uint64_t parameters_used(const struct query *query, uint64_t mask)
+{
+	uint64_t used = 0;
+
+	for (size_t i = 0; query->parts[i].text; i++)
+		if (mask >> i & 1)
+			used |= query->parts[i].uses;
+	return used;
+}
+
+static int parameter_count(const struct query *query)
+{
+	int count = 0;
+
+	while (query->params[count])
+		count++;
+	return count;
+}
+
+static const char *statement_name(struct arena *arena, const struct query *query, uint64_t mask)
+{
+	return arena_printf(arena, "%s_%" PRIx64, query->name, mask);
+}
+
+static PGresult *prepare(struct arena *arena, const struct query *query, uint64_t mask)
+{
+	struct text sql = {.arena = arena};
+	Oid         types[64] = {0};
+	uint64_t    used = parameters_used(query, mask);
+	int         count = parameter_count(query);
+
+	for (size_t i = 0; query->parts[i].text; i++)
+		if (mask >> i & 1)
+			text_add(&sql, query->parts[i].text, strlen(query->parts[i].text));
+	for (int i = 0; i < count; i++)
+		if (!(used >> i & 1))
+			types[i] = TEXT_OID; /* else the server cannot tell its type */
+	return PQprepare(current->pg, statement_name(arena, query, mask), sql.bytes, count, types);
+}
+
+static struct prepared *prepared_slot(const struct query *query, uint64_t mask)
+{
+	size_t at = ((uintptr_t)query / 16 + (size_t)(mask * UINT64_C(0x9E3779B97F4A7C15) >> 40)) %
+	            LIMIT_PREPARED;
+
+	while (current->prepared[at].query &&
+	       (current->prepared[at].query != query || current->prepared[at].mask != mask))
+		at = (at + 1) % LIMIT_PREPARED;
+	return &current->prepared[at];
+}
+
+static bool succeeded(const PGresult *result)
+{
+	ExecStatusType status = PQresultStatus(result);
+
+	return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+}
+
+/* Prepares where needed and runs once; the result is the caller's to clear. */
+static PGresult *execute(struct request *request, const struct query *query, uint64_t mask)
+{
+	struct prepared *slot = prepared_slot(query, mask);
+	const char      *values[64] = {0};
+	uint64_t         used = parameters_used(query, mask);
+	int              count = parameter_count(query);
+
+	if (!slot->query) {
+		PGresult *result = prepare(request->arena, query, mask);
+
+		if (!succeeded(result))
+			return result;
+		PQclear(result);
+		assert(current->prepared_count + 1 < LIMIT_PREPARED);
+		current->prepared_count++;
+		*slot = (struct prepared){query, mask};
+	}
+	for (int i = 0; i < count; i++)
+		values[i] = used >> i & 1 ? param(request, query->params[i]) : NULL;
+	return PQexecPrepared(current->pg, statement_name(request->arena, query, mask), count, values,
+	                      NULL, NULL, 0);
+}
+
+static bool begin(struct request *request)
+{
+	for (int attempt = 0; attempt < 2; attempt++) {
+		if (!connected(request->arena))
+			break;
+
+		PGresult *result = PQexec(current->pg, "BEGIN");
+		bool      begun = succeeded(result);
+
+		PQclear(result);
+		if (begun) {
+			current->in_transaction = true;
+			transaction_wanted = false;
+			return true;
+		}
+		forget_connection(); /* it died while idle: once more on a new one */
+	}
+	return fail(request, problem(request, "upstream_unavailable"));
+}
+
+/* A read outside of a transaction that meets a dead connection is simply asked again. */
+static PGresult *execute_read(struct request *request, const struct query *query, uint64_t mask)
+{
+	for (int attempt = 0;; attempt++) {
+		if (!connected(request->arena))
+			return NULL;
+
+		PGresult *result = execute(request, query, mask);
+
+		if (attempt || PQstatus(current->pg) == CONNECTION_OK)
+			return result;
+		PQclear(result);
+	}
+}
+
+static bool query_result(struct request *request, const struct query *query, PGresult **result)
+{
+	uint64_t mask = variant(request, query);
+
+	if (!current->in_transaction && transaction_wanted && !begin(request))
+		return false;
+	*result = current->in_transaction ? execute(request, query, mask) :
+	                                    execute_read(request, query, mask);
+	if (!*result)
+		return fail(request, problem(request, "upstream_unavailable"));
+	return succeeded(*result) || fail_with(request, *result);
+}
+
+static void clear_result(void *result)
+{
+	PQclear(result);
+}
+
+bool fetch(struct request *request, const struct query *query, struct row **row)
+{
+	PGresult *result;
+
+	*row = NULL;
+	if (!query_result(request, query, &result))
+		return false;
+	arena_defer(request->arena, clear_result, result);
+	if (PQntuples(result) == 0)
+		return true;
+	assert(PQntuples(result) == 1);
+	*row = arena_alloc(request->arena, sizeof(**row));
+	(*row)->result = result;
+	return true;
+}
+
+bool run_counted(struct request *request, const struct query *query, bool *touched)
+{
+	PGresult *result;
+
+	if (!query_result(request, query, &result))
+		return false;
+	/* An INSERT, UPDATE or DELETE tells its rows; a SELECT of a procedure has touched. */
+	*touched = strcmp(PQcmdTuples(result), "0") != 0;
+	PQclear(result);
+	return true;
+}
+
+bool run(struct request *request, const struct query *query)
+{
+	bool touched;
+
+	return run_counted(request, query, &touched);
+}
+
+const char *column(const struct row *row, const char *name)
+{
+	int at = PQfnumber(row->result, name);
+
+	assert(at >= 0);
+	return PQgetisnull(row->result, 0, at) ? NULL : PQgetvalue(row->result, 0, at);
+}
+
+bool has_column(const struct row *row, const char *name)
+{
+	return PQfnumber(row->result, name) >= 0;
+}
+
+const char *first_column(const struct row *row)
+{
+	return PQgetisnull(row->result, 0, 0) ? NULL : PQgetvalue(row->result, 0, 0);
+}
+
+/* ---- Transactions ---- */
+
+void db_want_transaction(bool wanted)
+{
+	transaction_wanted = wanted;
+}
+
+void db_begin_request(bool wanted)
+{
+	transaction_wanted = wanted;
+	committed = false;
+	conflicted = false;
+}
+
+bool db_in_transaction(void)
+{
+	return current && current->in_transaction;
+}
+
+bool db_worth_another_run(void)
+{
+	bool worth = conflicted && !committed;
+
+	conflicted = false;
+	return worth;
+}
+
+void db_called_outside(void)
+{
+	committed = true;
+}
+
+void db_rollback(void)
+{
+	if (!db_in_transaction())
+		return;
+	current->in_transaction = false;
+	PQclear(PQexec(current->pg, "ROLLBACK"));
+}
+
+bool commit(struct request *request)
+{
+	transaction_wanted = true;
+	if (!db_in_transaction())
+		return true;
+	current->in_transaction = false;
+
+	PGresult *result = PQexec(current->pg, "COMMIT");
+
+	if (!succeeded(result))
+		return fail_with(request, result);
+
+	/* A transaction in which something failed answers ROLLBACK. */
+	bool kept = !strcmp(PQcmdStatus(result), "COMMIT");
+
+	PQclear(result);
+	committed = true;
+	return kept || fail(request, problem(request, "internal_error"));
+}
+
+/* ---- The owner's connection: migrations alone ---- */
+
+static PGconn *owner;
+
+bool db_owner_connect(const char *url)
+{
+	const char *names[] = {"dbname", "connect_timeout", "client_encoding", NULL};
+	const char *values[] = {url, "5", "UTF8", NULL};
+
+	owner = PQconnectdbParams(names, values, 1);
+	PQsetNoticeProcessor(owner, ignore_notice, NULL);
+	return PQstatus(owner) == CONNECTION_OK;
+}
+
+bool db_owner_script(const char *sql)
+{
+	PGresult *result = PQexec(owner, sql);
+	bool      done = succeeded(result) || PQresultStatus(result) == PGRES_EMPTY_QUERY;
+
+	PQclear(result);
+	return done;
+}
+
+const char *db_owner_value(struct arena *arena, const char *sql)
+{
+	PGresult   *result = PQexec(owner, sql);
+	const char *value = NULL;
+
+	if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) && !PQgetisnull(result, 0, 0))
+		value = arena_copy(arena, PQgetvalue(result, 0, 0), strlen(PQgetvalue(result, 0, 0)));
+	PQclear(result);
+	return value;
+}
+
+const char *db_owner_error(void)
+{
+	return PQerrorMessage(owner);
+}
+
+void db_owner_close(void)
+{
+	PQfinish(owner);
+	owner = NULL;
+}
+
+/* ---- make check-sql ---- */
+
+/* The server's complaint about one variant of a query; NULL when it can be prepared. */
+const char *db_check_query(struct arena *arena, const struct query *query, uint64_t mask)
+{
+	if (!connected(arena))
+		return PQerrorMessage(current->pg);
+
+	PGresult   *result = prepare(arena, query, mask);
+	const char *message = NULL;
+
+	if (!succeeded(result))
+		message = arena_printf(arena, "%s", PQresultErrorMessage(result));
+	PQclear(result);
+	return message;
+}
