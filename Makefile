@@ -93,7 +93,7 @@ FORMATTED  := $(wildcard $(foreach folder,cgi cgi/* cli shared test test/unit te
 
 LIBRARY      := $(BUILD)/libarnova.a
 SQL_OBJECTS  := $(SERVICES:%=$(BUILD)/obj/sql/%.o)
-SQL_HEADERS  := $(SERVICES:%=$(BUILD)/sql/%.h) $(BUILD)/sql/migrations.h
+SQL_HEADERS  := $(BUILD)/sql/shared.h $(SERVICES:%=$(BUILD)/sql/%.h) $(BUILD)/sql/migrations.h
 UNIT_TESTS   := $(patsubst test/unit/%.c,$(BUILD)/test/unit_%,$(UNITS))
 PROGRAMS     := $(PRESENT:%=$(BUILD)/%.fcgi) $(if $(CLI),$(BUILD)/arnova)
 TEST_PROGRAMS := $(UNIT_TESTS) $(if $(CHECK_SQL),$(BUILD)/test/check_sql)
@@ -143,7 +143,7 @@ $(BUILD)/test/unit_%: $(BUILD)/obj/test/unit/%.o $(LIBRARY)
 	$(LINK)
 
 # Made anew, or a file that was removed would live on in it.
-$(LIBRARY): $(call object,$(SHARED))
+$(LIBRARY): $(call object,$(SHARED)) $(BUILD)/obj/sql/shared.o
 	@rm -f $@
 	ar rcs $@ $^
 
@@ -174,7 +174,7 @@ $(BUILD)/sql/$(1).c $(BUILD)/sql/$(1).h &: sql/generate.sh $(SQL_SHARED) \
 	sh sql/generate.sh $(1) $(BUILD)/sql
 	@touch $(BUILD)/sql/$(1).c $(BUILD)/sql/$(1).h
 endef
-$(foreach name,$(SERVICES),$(eval $(call generated,$(name))))
+$(foreach name,shared $(SERVICES),$(eval $(call generated,$(name))))
 
 $(BUILD)/sql/migrations.c $(BUILD)/sql/migrations.h &: sql/generate.sh $(wildcard sql/*/*.sql sql/*)
 	@mkdir -p $(BUILD)/sql
