@@ -1,0 +1,110 @@
+-- cart.sql: what the cart service asks of its own tables.  :quote is products' answer of today,
+-- null while products cannot be asked.
+
+-- name: get_question :row
+-- What to ask products for; null for an empty cart.
+SELECT jsonb_build_object('items', jsonb_agg(jsonb_build_object('product_id', i.product_id,
+                          'variant_id', i.variant_id, 'quantity', i.quantity))) AS question
+  FROM cart_cart c JOIN cart_cartitem i ON i.cart_id = c.id
+ WHERE c.user_id = :user_id::bigint
+HAVING count(*) > 0;
+
+-- name: get_item_question :row
+SELECT jsonb_build_object('items', jsonb_build_array(jsonb_build_object('product_id', i.product_id,
+                          'variant_id', i.variant_id, 'quantity', :quantity::bigint))) AS question
+  FROM cart_cart c JOIN cart_cartitem i ON i.cart_id = c.id
+ WHERE c.user_id = :user_id::bigint AND i.id = :id::bigint;
+
+-- name: remember_quote :none
+-- A line is gone while products knows nothing at all of its product or variant.
+WITH quoted AS (
+  SELECT q.*, q.status = 'unknown_variant' OR q.status = 'unknown' AND q.name IS NULL AS is_gone
+    FROM jsonb_populate_recordset(NULL::quote_line, :quote::jsonb -> 'items') q
+)
+UPDATE cart_cartitem i
+   SET sku = CASE q.status WHEN 'ok' THEN q.sku ELSE i.sku END,
+       name = CASE q.status WHEN 'ok' THEN q.name ELSE i.name END,
+       image = CASE q.status WHEN 'ok' THEN q.image ELSE i.image END,
+       unit_price = CASE q.status WHEN 'ok' THEN q.unit_minor ELSE i.unit_price END,
+       currency = CASE q.status WHEN 'ok' THEN q.currency ELSE i.currency END,
+       is_gone = q.is_gone
+  FROM cart_cart c, quoted q
+ WHERE c.user_id = :user_id::bigint AND i.cart_id = c.id
+   AND q.product_id = i.product_id AND q.variant_id IS NOT DISTINCT FROM i.variant_id
+   AND (i.is_gone <> q.is_gone
+        OR q.status = 'ok' AND (i.sku, i.name, i.image, i.unit_price, i.currency)
+           IS DISTINCT FROM (q.sku, q.name, q.image, q.unit_minor, q.currency));
+
+-- name: show_cart :json
+WITH line AS (
+  SELECT i AS item, i.*, q.status,
+         CASE WHEN q.status = 'ok' THEN q.available WHEN q.status IS NOT NULL THEN 0 END AS available,
+         CASE WHEN q.status IS NOT NULL THEN q.status = 'ok' AND q.in_stock END AS in_stock
+    FROM cart_cart c
+    JOIN cart_cartitem i ON i.cart_id = c.id
+    LEFT JOIN jsonb_populate_recordset(NULL::quote_line, :quote::jsonb -> 'items') q
+      ON q.product_id = i.product_id AND q.variant_id IS NOT DISTINCT FROM i.variant_id
+   WHERE c.user_id = :user_id::bigint
+), change AS (
+  SELECT l.id, l.product_id, k.*
+    FROM line l CROSS JOIN LATERAL (VALUES
+      ('price_up', l.unit_price > l.unit_price_at_add AND l.currency = l.currency_at_add AND NOT l.is_gone,
+       to_jsonb(money(l.unit_price_at_add, l.currency_at_add)), to_jsonb(money(l.unit_price, l.currency))),
+      ('price_down', l.unit_price < l.unit_price_at_add AND l.currency = l.currency_at_add AND NOT l.is_gone,
+       to_jsonb(money(l.unit_price_at_add, l.currency_at_add)), to_jsonb(money(l.unit_price, l.currency))),
+      ('insufficient_stock', l.status = 'ok' AND l.quantity > l.available,
+       to_jsonb(l.quantity), to_jsonb(l.available)),
+      ('unavailable', l.status <> 'ok' OR l.is_gone, to_jsonb(l.quantity), to_jsonb(0))
+    ) AS k(kind, happened, was, becomes)
+   WHERE k.happened
+), total AS (
+  SELECT coalesce(sum(l.quantity), 0) AS item_count, count(DISTINCT l.currency) AS currencies,
+         min(l.currency) AS currency, coalesce(sum(l.quantity * l.unit_price), 0)::bigint AS subtotal
+    FROM line l WHERE NOT l.is_gone
+)
+SELECT json_build_object(
+  'id', c.id,
+  'items', coalesce((SELECT json_agg(item_json(l.item, l.available, l.in_stock) ORDER BY l.id)
+                       FROM line l WHERE NOT l.is_gone), '[]'),
+  'item_count', t.item_count,
+  -- Amounts in several currencies have no sum.
+  'subtotal', CASE WHEN t.currencies < 2 THEN money(t.subtotal, coalesce(t.currency, :currency)) END,
+  'currency', CASE WHEN t.currencies < 2 THEN coalesce(t.currency, :currency) END,
+  'changes', coalesce((SELECT json_agg(json_build_object('item_id', h.id, 'product_id', h.product_id,
+                         'kind', h.kind, 'from', h.was, 'to', h.becomes) ORDER BY h.id, h.kind)
+                         FROM change h), '[]'),
+  'stale', :is_stale::boolean,
+  'updated_at', wire_time(c.updated_at)) AS cart
+  FROM total t LEFT JOIN cart_cart c ON c.user_id = :user_id::bigint;
+
+-- name: add_item :json
+SELECT item, location FROM add_item(:user_id::bigint, :quote::jsonb #> '{items,0}');
+
+-- name: set_quantity :json
+SELECT set_quantity(:user_id::bigint, :id::bigint, :quantity::integer, :quote::jsonb #> '{items,0}');
+
+-- name: remove_item :none
+-- The cart's row is locked before the line's, as everywhere.
+WITH cart AS (
+  UPDATE cart_cart c SET updated_at = now() WHERE c.user_id = :user_id::bigint RETURNING c.id
+)
+DELETE FROM cart_cartitem i USING cart WHERE i.cart_id = cart.id AND i.id = :id::bigint;
+
+-- name: clear_cart :none
+WITH cart AS (
+  UPDATE cart_cart c SET updated_at = now() WHERE c.user_id = :user_id::bigint RETURNING c.id
+)
+DELETE FROM cart_cartitem i USING cart WHERE i.cart_id = cart.id;
+
+-- name: list_lines :json
+-- What orders orders from: the user's lines but those that are gone.
+SELECT json_build_object('items', coalesce(json_agg(json_build_object('product_id', i.product_id,
+                         'variant_id', i.variant_id, 'quantity', i.quantity) ORDER BY i.id), '[]'))
+  FROM cart_cart c JOIN cart_cartitem i ON i.cart_id = c.id
+ WHERE c.user_id = :id::bigint AND NOT i.is_gone;
+
+-- name: take_items :json
+SELECT json_build_object('taken', take_items(:id::bigint, :order_id::bigint, :items::jsonb));
+
+-- name: receive_event :json
+SELECT json_build_object('applied', receive_event(:event_id::uuid, :type, :payload::jsonb));
