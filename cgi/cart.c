@@ -1,18 +1,23 @@
-/* cart.c: the carts of users: lines with today's prices and stock, which products is asked for. */
+/* cart.c: the carts of users: lines with today's prices and stock, asked of products. */
 #include "arnova.h"
 #include "cart.h"
 
 #define QUANTITY_MAX 1000000 /* as the constraint quantity_too_large */
-#define LINES_MAX    200     /* of an order that is taken off a cart */
-
-/* What the item that was read holds besides what a client may write. */
-#define ITEM_READ_ONLY                                                                         \
-	{"id", INTEGER, READ_ONLY}, {"sku", TEXT, READ_ONLY}, {"name", TEXT, READ_ONLY},       \
-	{"image", TEXT, READ_ONLY}, {"unit_price", MONEY, READ_ONLY},                          \
-	{"unit_price_at_add", MONEY, READ_ONLY}, {"line_total", MONEY, READ_ONLY},             \
-	{"available", INTEGER, READ_ONLY}, {"in_stock", BOOLEAN, READ_ONLY}
+#define LINES_MAX 200        /* of an order that is taken off a cart */
 
 /* clang-format off */
+/* What the item that was read holds besides what a client may write. */
+#define ITEM_READ_ONLY \
+	{"id",                INTEGER, READ_ONLY}, \
+	{"sku",               TEXT,    READ_ONLY}, \
+	{"name",              TEXT,    READ_ONLY}, \
+	{"image",             TEXT,    READ_ONLY}, \
+	{"unit_price",        MONEY,   READ_ONLY}, \
+	{"unit_price_at_add", MONEY,   READ_ONLY}, \
+	{"line_total",        MONEY,   READ_ONLY}, \
+	{"available",         INTEGER, READ_ONLY}, \
+	{"in_stock",          BOOLEAN, READ_ONLY}
+
 static const struct field new_item[] = {
 	{"product_id", INTEGER, REQUIRED},
 	{"variant_id", INTEGER, NULLABLE},
@@ -64,7 +69,7 @@ static const struct field event[] = {
 static struct response ask_quote(struct request *request, const char *question)
 {
 	struct response response = ask(request, PRODUCTS, POST, question, "quote");
-	bool            answered = response.outcome == ANSWERED && response.status == 200;
+	bool answered = response.outcome == ANSWERED && response.status == 200;
 
 	set_param(request, "quote", answered ? response.body : NULL);
 	return response;
@@ -93,13 +98,13 @@ static struct reply show_cart(struct request *request)
 
 static struct reply add_item(struct request *request)
 {
-	const char     *variant = param(request, "variant_id");
-	struct response response = ask_quote(
-	        request, arena_printf(request->arena,
-	                              "{\"items\":[{\"product_id\":%s,\"variant_id\":%s,"
-	                              "\"quantity\":%s}]}",
-	                              param(request, "product_id"), variant ? variant : "null",
-	                              param(request, "quantity")));
+	const char *variant = param(request, "variant_id");
+	const char *question = arena_printf(
+		request->arena,
+		"{\"items\":[{\"product_id\":%s,\"variant_id\":%s,\"quantity\":%s}]}",
+		param(request, "product_id"), variant ? variant : "null",
+		param(request, "quantity"));
+	struct response response = ask_quote(request, question);
 
 	if (!param(request, "quote"))
 		return reply_from(request, &response);
@@ -150,6 +155,7 @@ static const struct route routes[] = {
 
 int main(int argc, char **argv)
 {
-	return serve(&(const struct service_definition){"cart", routes, COUNT(routes), SCHEMA_VERSION},
-	             argc, argv);
+	const struct service_definition cart = {"cart", routes, COUNT(routes), SCHEMA_VERSION};
+
+	return serve(&cart, argc, argv);
 }
