@@ -267,6 +267,10 @@ struct claims {
 
 const char *issue_token(struct arena *arena, const struct claims *claims); /* users alone */
 
+/* The jti that follows another one in its family: the same each time, and nobody without the
+ * private key can tell it.  Users alone. */
+const char *successor_of(struct arena *arena, const char *jti);
+
 /* NULL: not a valid, unexpired token of ours of that type. */
 const struct claims *read_token(struct arena *arena, const char *token, const char *type);
 

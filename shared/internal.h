@@ -169,9 +169,25 @@ void        fcgi_finish(void);
 
 void remote_configure(void);
 
-/* ---- token.c and password.c ---- */
+/* ---- crypto.c: the only file that knows OpenSSL. ---- */
 
-void token_configure(bool signs); /* reads the keys; ends the program when they are missing or weak */
+#define SHA256_SIZE 32
+
+void sha256(const void *bytes, size_t size, unsigned char digest[SHA256_SIZE]);
+void random_bytes(unsigned char *bytes, size_t size);
+
+/* PBKDF2 with HMAC-SHA256, 32 bytes in base64 with padding, as Django stores it. */
+const char *pbkdf2_sha256(struct arena *arena, const char *password, const char *salt,
+                          int iterations);
+
+bool key_is_p256(const char *pem, bool private); /* without a passphrase */
+bool keys_belong_together(const char *private_pem, const char *public_pem);
+
+/* ---- token.c: the only file that knows libjwt. ---- */
+
+/* Reads JWT_PUBLIC_KEY, JWT_PRIVATE_KEY if this program signs (paths of PEM files), JWT_ISSUER
+ * and JWT_AUDIENCE; ends the program when a key is missing, exposed or not a P-256 key. */
+void token_configure(bool signs);
 
 /* ---- log.c ---- */
 
