@@ -1,0 +1,418 @@
+/* http.c: a small HTTP/1.1 server on loopback, one thread per connection. */
+#include "standin.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define HEAD_MAX        (64 * 1024)
+#define CONNECTIONS_MAX 512
+#define IDLE_SECONDS    75
+
+struct connection {
+	int         socket;
+	uint64_t    number;
+	struct text in; /* read and not yet used */
+};
+
+static int             listener = -1;
+static pthread_t       acceptor;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t  one_less = PTHREAD_COND_INITIALIZER;
+static int             sockets[CONNECTIONS_MAX]; /* -1: free */
+static size_t          open_count;
+static uint64_t        accepted;
+
+/* ---- Reading ---- */
+
+static bool read_more(struct connection *connection)
+{
+	char    bytes[16 * 1024];
+	ssize_t length;
+
+	do
+		length = recv(connection->socket, bytes, sizeof(bytes), 0);
+	while (length < 0 && errno == EINTR);
+	if (length <= 0)
+		return false;
+	text_add(&connection->in, bytes, (size_t)length);
+	return true;
+}
+
+static void use_up(struct text *in, size_t length)
+{
+	memmove(in->bytes, in->bytes + length, in->length - length + 1);
+	in->length -= length;
+}
+
+/* Length of the head with its empty line; 0: no more comes, or it is too long. */
+static size_t read_head(struct connection *connection)
+{
+	for (;;) {
+		const char *end = connection->in.length
+					  ? strstr(connection->in.bytes, "\r\n\r\n") : NULL;
+
+		if (end)
+			return (size_t)(end - connection->in.bytes) + 4;
+		if (connection->in.length > HEAD_MAX || !read_more(connection))
+			return 0;
+	}
+}
+
+static bool write_all(int to, const char *bytes, size_t length)
+{
+	while (length) {
+		ssize_t sent = send(to, bytes, length, MSG_NOSIGNAL);
+
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent <= 0)
+			return false;
+		bytes += sent;
+		length -= (size_t)sent;
+	}
+	return true;
+}
+
+static void keep_header(struct request *request, const char *name, const char *value)
+{
+	const struct {
+		const char *name;
+		char      **place;
+	} kept[] = {
+		{"authorization", &request->authorization},
+		{"content-type", &request->content_type},
+		{"idempotency-key", &request->idempotency_key},
+		{"stripe-version", &request->stripe_version},
+		{"stripe-signature", &request->signature},
+	};
+
+	for (size_t i = 0; i < COUNT(kept); i++) {
+		if (strcasecmp(kept[i].name, name) == 0) {
+			free(*kept[i].place);
+			*kept[i].place = copy_text(value);
+		}
+	}
+	if (strcasecmp(name, "expect") == 0)
+		request->expects_continue = strcasecmp(value, "100-continue") == 0;
+	if (strcasecmp(name, "connection") == 0 && strcasecmp(value, "close") == 0)
+		request->keep_alive = false;
+}
+
+static bool read_length(const char *value, size_t *length)
+{
+	size_t digits = strspn(value, "0123456789");
+
+	if (!digits || digits > 9 || value[digits])
+		return false;
+	*length = (size_t)strtoul(value, NULL, 10);
+	return true;
+}
+
+/* 0: understood; else the status of the refusal. Cuts the head into pieces. */
+static int parse_head(struct request *request, char *head, size_t *body_length)
+{
+	char *rest = NULL;
+	char *line = strtok_r(head, "\r\n", &rest);
+	char *target = line ? strchr(line, ' ') : NULL;
+	char *version = target ? strchr(target + 1, ' ') : NULL;
+
+	if (!version || !starts_with(version + 1, "HTTP/1."))
+		return 400;
+	*target++ = '\0';
+	*version = '\0';
+	request->keep_alive = strcmp(version + 1, "HTTP/1.0") != 0;
+	request->method = copy_text(line);
+
+	char *query = strchr(target, '?');
+
+	if (query)
+		*query++ = '\0';
+	request->path = copy_text(target);
+	request->query = copy_text(query ? query : "");
+	for (line = strtok_r(NULL, "\r\n", &rest); line; line = strtok_r(NULL, "\r\n", &rest)) {
+		char *value = strchr(line, ':');
+
+		if (!value)
+			return 400;
+		*value++ = '\0';
+		value += strspn(value, " \t");
+		for (size_t n = strlen(value); n && strchr(" \t", value[n - 1]); n--)
+			value[n - 1] = '\0';
+		if (strcasecmp(line, "transfer-encoding") == 0)
+			return 411;
+		if (strcasecmp(line, "content-length") == 0 && !read_length(value, body_length))
+			return 400;
+		keep_header(request, line, value);
+	}
+	return *body_length > BODY_MAX ? 413 : 0;
+}
+
+static bool read_body(struct connection *connection, struct request *request, size_t length)
+{
+	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+	if (request->expects_continue && connection->in.length < length &&
+		!write_all(connection->socket, go_on, sizeof(go_on) - 1))
+		return false;
+	while (connection->in.length < length)
+		if (!read_more(connection))
+			return false;
+	request->body = take(length + 1);
+	request->body_length = length;
+	if (length) {
+		memcpy(request->body, connection->in.bytes, length);
+		use_up(&connection->in, length);
+	}
+	return true;
+}
+
+/* ---- Writing ---- */
+
+static const char *reason(int status)
+{
+	static const struct {
+		int         status;
+		const char *reason;
+	} reasons[] = {{200, "OK"}, {400, "Bad Request"}, {401, "Unauthorized"},
+		{402, "Payment Required"}, {404, "Not Found"}, {409, "Conflict"},
+		{411, "Length Required"}, {413, "Content Too Large"}, {429, "Too Many Requests"},
+		{500, "Internal Server Error"}, {502, "Bad Gateway"}, {503, "Service Unavailable"}};
+
+	for (size_t i = 0; i < COUNT(reasons); i++)
+		if (reasons[i].status == status)
+			return reasons[i].reason;
+	return "Status";
+}
+
+static void write_head(struct text *out, const struct request *request,
+	const struct answer *answer)
+{
+	text_printf(out, "HTTP/1.1 %d %s\r\nServer: stripe-standin\r\n", answer->status,
+		reason(answer->status));
+	text_printf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n",
+		answer->content_type ? answer->content_type : "application/json",
+		answer->ending == HALF_BODY ? answer->length * 2 + 1 : answer->length);
+	if (*request->id)
+		text_printf(out, "Request-Id: %s\r\n", request->id);
+	if (*request->id && request->stripe_version)
+		text_printf(out, "Stripe-Version: %s\r\n", request->stripe_version);
+	if (request->idempotency_key && strcmp(request->method, "POST") == 0)
+		text_printf(out, "Idempotency-Key: %s\r\n", request->idempotency_key);
+	if (*answer->should_retry)
+		text_printf(out, "Stripe-Should-Retry: %s\r\n", answer->should_retry);
+	if (answer->headers.length)
+		text_add(out, answer->headers.bytes, answer->headers.length);
+	if (!request->keep_alive)
+		text_printf(out, "Connection: close\r\n");
+}
+
+static void reset_connection(int socket)
+{
+	const struct linger now = {1, 0};
+
+	setsockopt(socket, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
+/* False: the connection ends here. */
+static bool write_answer(struct connection *connection, const struct request *request,
+	const struct answer *answer)
+{
+	struct text out = {0};
+	bool        whole = answer->ending == SEND;
+
+	if (answer->ending == CUT) {
+		reset_connection(connection->socket);
+		return false;
+	}
+	write_head(&out, request, answer);
+	if (answer->ending == HALF_HEADERS) {
+		write_all(connection->socket, out.bytes, out.length / 2);
+		free(out.bytes);
+		return false;
+	}
+	text_add(&out, "\r\n", 2);
+	if (answer->length)
+		text_add(&out, answer->body, whole ? answer->length : answer->length / 2);
+	whole = write_all(connection->socket, out.bytes, out.length) && whole;
+	free(out.bytes);
+	return whole && request->keep_alive;
+}
+
+/* ---- One connection ---- */
+
+static void clear_request(struct request *request, struct answer *answer)
+{
+	free(request->method);
+	free(request->path);
+	free(request->query);
+	free(request->authorization);
+	free(request->content_type);
+	free(request->idempotency_key);
+	free(request->stripe_version);
+	free(request->signature);
+	free(request->body);
+	form_clear(&request->form);
+	free(answer->body);
+	free(answer->headers.bytes);
+}
+
+static bool refuse_head(struct connection *connection, struct request *request,
+	struct answer *answer, int status)
+{
+	refuse(answer, &(struct error){status, NULL, NULL, NULL}, "%s", reason(status));
+	request->keep_alive = false;
+	return write_answer(connection, request, answer);
+}
+
+static bool serve_request(struct connection *connection, struct request *request,
+	struct answer *answer)
+{
+	size_t body_length = 0;
+	size_t head_length = read_head(connection);
+
+	if (!head_length)
+		return false;
+
+	char *head = take(head_length + 1);
+
+	memcpy(head, connection->in.bytes, head_length);
+	use_up(&connection->in, head_length);
+
+	int refused = parse_head(request, head, &body_length);
+
+	free(head);
+	if (refused)
+		return refuse_head(connection, request, answer, refused);
+	if (cut_unread(request)) {
+		reset_connection(connection->socket);
+		return false;
+	}
+	if (!read_body(connection, request, body_length))
+		return false;
+	answer_request(request, answer);
+	return write_answer(connection, request, answer);
+}
+
+static void *serve_connection(void *argument)
+{
+	struct connection *connection = argument;
+	bool               more = true;
+
+	while (more && !stopping()) {
+		struct request request = {.connection = connection->number, .subject.amount = -1};
+		struct answer  answer = {0};
+
+		more = serve_request(connection, &request, &answer);
+		clear_request(&request, &answer);
+	}
+	pthread_mutex_lock(&lock);
+	for (size_t i = 0; i < CONNECTIONS_MAX; i++)
+		if (sockets[i] == connection->socket)
+			sockets[i] = -1;
+	close(connection->socket);
+	open_count--;
+	pthread_cond_signal(&one_less);
+	pthread_mutex_unlock(&lock);
+	free(connection->in.bytes);
+	free(connection);
+	return NULL;
+}
+
+/* ---- The listener ---- */
+
+/* False: there are too many. */
+static bool remember(int socket)
+{
+	pthread_mutex_lock(&lock);
+	for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
+		if (sockets[i] < 0) {
+			sockets[i] = socket;
+			open_count++;
+			pthread_mutex_unlock(&lock);
+			return true;
+		}
+	}
+	pthread_mutex_unlock(&lock);
+	return false;
+}
+
+static void start_connection(int socket)
+{
+	const struct timeval idle = {IDLE_SECONDS, 0};
+	struct connection   *connection;
+	pthread_attr_t       attributes;
+	pthread_t            thread;
+
+	if (!remember(socket)) {
+		close(socket);
+		return;
+	}
+	setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &idle, sizeof(idle));
+	connection = take(sizeof(*connection));
+	connection->socket = socket;
+	connection->number = ++accepted;
+	pthread_attr_init(&attributes);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	if (pthread_create(&thread, &attributes, serve_connection, connection) != 0) {
+		fputs("could not start a thread\n", stderr);
+		abort();
+	}
+	pthread_attr_destroy(&attributes);
+}
+
+static void *accept_all(void *nothing)
+{
+	while (!stopping()) {
+		int socket = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+		if (socket >= 0)
+			start_connection(socket);
+		else if (errno != EINTR && errno != ECONNABORTED)
+			pause_for(20);
+	}
+	return nothing;
+}
+
+bool http_start(uint16_t *port)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_port = htons(*port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	socklen_t size = sizeof(address);
+	int       on = 1;
+
+	for (size_t i = 0; i < CONNECTIONS_MAX; i++)
+		sockets[i] = -1;
+	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof(address)) != 0 ||
+		listen(listener, 256) != 0 ||
+		getsockname(listener, (struct sockaddr *)&address, &size) != 0)
+		return false;
+	*port = ntohs(address.sin_port);
+	return pthread_create(&acceptor, NULL, accept_all, NULL) == 0;
+}
+
+/* After stop_pauses: wakes every thread at its socket and waits for it. */
+void http_stop(void)
+{
+	shutdown(listener, SHUT_RDWR);
+	pthread_join(acceptor, NULL);
+	close(listener);
+	pthread_mutex_lock(&lock);
+	for (size_t i = 0; i < CONNECTIONS_MAX; i++)
+		if (sockets[i] >= 0)
+			shutdown(sockets[i], SHUT_RDWR);
+	while (open_count)
+		pthread_cond_wait(&one_less, &lock);
+	pthread_mutex_unlock(&lock);
+}

@@ -1,0 +1,10 @@
+# standin.mk: build/stripe-standin, the stand-in for Stripe. Included by the top Makefile.
+
+STANDIN_OBJECTS = $(patsubst test/standin/%.c,build/standin/%.o,$(wildcard test/standin/*.c))
+
+build/stripe-standin: $(STANDIN_OBJECTS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcjson -lcurl -lcrypto -lpthread
+
+build/standin/%.o: test/standin/%.c test/standin/standin.h
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -c -o $@ $<
