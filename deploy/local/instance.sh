@@ -64,6 +64,11 @@ find_run() {
 	[ ! -L "$VAR/run" ] || RUN=$(readlink "$VAR/run")
 }
 
+# Keeps a log of former starts from growing without end.
+rotate_logs() {
+	find "$VAR/log" -name '*.log' -size +1000k -exec mv {} {}.1 \;
+}
+
 # One start or stop at a time for each VAR.
 lock() {
 	exec 9>"$VAR/lock"
@@ -183,13 +188,19 @@ start_relay() {
 not_ready() {
 	for service in $SERVICES; do
 		url=$(value_of "$(upper "$service")_SERVICE_URL")/health/ready
-		code=$(curl -s -o /dev/null -m 5 -w '%{http_code}' "$url") || true
+		code=$(curl -s -o /dev/null -m 2 -w '%{http_code}' "$url") || true
 		[ "$code" = 200 ] || echo "$service"
 	done
 }
 
 dead() {
 	for name in $(processes); do alive "$name" || echo "$name"; done
+}
+
+# A program that ends at once is started again and again, and fills its log.
+failing() {
+	dead
+	find "$VAR/log" -name '*.log' -size +2000k -exec basename {} .log \;
 }
 
 log_of() {
@@ -209,11 +220,12 @@ explain() {
 }
 
 wait_until_ready() {
-	deadline=$(($(date +%s) + 60)) tries=0
+	begun=$(date +%s) tries=0
 	while waiting=$(not_ready) && [ -n "$waiting" ]; do
-		gone=$(dead)
+		gone=$(failing)
 		# shellcheck disable=SC2086 # one word for each name
-		if [ "$(date +%s)" -ge $deadline ] || { [ -n "$gone" ] && [ $tries -gt 20 ]; }; then
+		waited=$(($(date +%s) - begun))
+		if [ $waited -ge 60 ] || { [ -n "$gone" ] && [ $waited -ge 4 ]; }; then
 			explain $waiting $gone
 			fail "the shop did not get ready; stopped again"
 		fi
@@ -265,6 +277,7 @@ start() {
 		(load_settings && end_everything)
 	fi
 	check_ports
+	rotate_logs
 	trap 'abandon' EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM

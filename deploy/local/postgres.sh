@@ -30,8 +30,17 @@ choose_postgres_folders() {
 	as_postgres test -w "$PGDATA" && as_postgres test -x "$RUN" && return
 	rmdir "$PGDATA" 2>/dev/null || fail "user postgres can no longer reach $PGDATA"
 	PGDATA=$(outside_folder)/pg PGHOST=$(outside_folder)/postgres
+	[ -r "$VAR/env" ] || set_aside
 	[ -d "$PGDATA" ] ||
 		echo "the database lives in $PGDATA: its server's user cannot reach $VAR"
+}
+
+# VAR was removed, and with it the passwords of the cluster that it had outside.
+set_aside() {
+	[ -d "$PGDATA" ] || return 0
+	stop_postgres
+	mv "$PGDATA" "$PGDATA-$(date +%Y%m%d%H%M%S)"
+	echo "the database of a former instance was moved to $PGDATA-*"
 }
 
 write_postgres_settings() {

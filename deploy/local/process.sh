@@ -26,8 +26,7 @@ spawn() {
 }
 
 pid_of() {
-	[ -s "$RUN/$1.pid" ] || return 1
-	head -n 1 "$RUN/$1.pid"
+	grep -m 1 '^[0-9]' "$RUN/$1.pid" 2>/dev/null
 }
 
 alive() {
@@ -38,7 +37,7 @@ alive() {
 # The workers of a pool whose leader was killed: the group lives on under its number.
 orphans_of() {
 	pid=$(pid_of "$1") || return 0
-	[ ! -e "/proc/$pid" ] || return 0
+	! birth_of "$pid" >/dev/null || return 0
 	for folder in /proc/[0-9]*; do
 		group=$(sed 's/.*) //' "$folder/stat" 2>/dev/null | cut -d ' ' -f 3)
 		[ "$group" = "$pid" ] || continue
