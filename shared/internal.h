@@ -127,6 +127,7 @@ bool db_worth_another_run(void); /* a deadlock or serialisation failure, and not
 bool        run_counted(struct request *request, const struct query *query, bool *touched) MUST_USE;
 bool        has_column(const struct row *row, const char *name);
 const char *first_column(const struct row *row); /* NULL for SQL's null */
+void        columns_to_params(struct request *request, const struct row *row);
 
 /* The owner's connection, for migrations alone.  False or NULL: db_owner_error() says why. */
 bool        db_owner_connect(const char *url) MUST_USE;
@@ -168,6 +169,16 @@ void        fcgi_finish(void);
 /* ---- remote.c: the only file that knows libcurl. ---- */
 
 void remote_configure(void);
+
+/* ---- events.c ---- */
+
+extern const char *const service_names[SERVICES]; /* "products", ...: also schemas and roles */
+
+/* Delivers some events that are due in the outbox of the current connection, but none to the
+ * services in the set *away, to which it adds those that did not answer.  The number of events
+ * that were taken up, delivered or not; -1 when the database failed. */
+long relay_events(struct request *request, unsigned *away);
+bool forget_events(struct request *request); /* the long delivered ones */
 
 /* ---- crypto.c: the only file that knows OpenSSL. ---- */
 
