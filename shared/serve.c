@@ -301,6 +301,9 @@ static void declare_parameters(struct request *request)
 	for (size_t i = 0; i < COUNT(absent); i++)
 		if (!params_find(&request->private->params, absent[i]))
 			set_param(request, absent[i], NULL);
+	/* A filter of that name must never pass for the caller. */
+	set_param(request, "asked_user_id", params_find(&request->private->params, "user_id") ?
+	                                            param(request, "user_id") : NULL);
 	set_param(request, "user_id", NULL);
 	if (request->caller.user_id)
 		set_param_int(request, "user_id", request->caller.user_id);
@@ -479,8 +482,9 @@ static bool declares(const struct field *fields, const char *name)
 
 static bool supplies(const struct route *route, const char *name)
 {
-	static const char *const always[] = {"user_id", "is_staff", "is_service", "request_id", "client",
-	                                     "currency", "body", "limit", "offset"};
+	static const char *const always[] = {"user_id", "asked_user_id", "is_staff", "is_service",
+	                                     "request_id", "client", "currency", "body", "limit",
+	                                     "offset"};
 	const char *in_path = strstr(route->path, name);
 
 	for (size_t i = 0; i < COUNT(always); i++)
