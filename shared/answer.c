@@ -58,6 +58,8 @@ static struct reply answer_list(struct request *request, const struct query *que
 	set_param_int(request, "offset", (page.number - 1) * page.size);
 	if (!fetch(request, query, &row))
 		return *request->failure;
+	if (!row) /* the list of something that is not there */
+		return problem(request, "not_found");
 
 	int64_t count = column_int(row, "count");
 
@@ -111,4 +113,23 @@ struct reply answer(struct request *request, const struct query *query)
 	if (!run_counted(request, query, &touched))
 		return *request->failure;
 	return touched ? reply_empty(204) : problem(request, "not_found");
+}
+
+struct reply write_then_show(struct request *request, const struct query *write,
+                             const struct query *show)
+{
+	struct row  *row;
+	struct reply reply;
+
+	if (!fetch(request, write, &row))
+		return *request->failure;
+	if (!row)
+		return problem(request, "not_found");
+	columns_to_params(request, row);
+	reply = answer(request, show);
+	if (reply.status != 200 || !has_column(row, "location"))
+		return reply;
+	reply_header(request, "Location", "%s", column(row, "location"));
+	reply.status = 201;
+	return reply;
 }

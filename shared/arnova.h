@@ -40,12 +40,14 @@ enum kind {
 	MONEY,    /* "19.99" or 19.99: not negative, at most three decimals, below 10^10;
 	           * the currency's own number of decimals is judged where the currency is known */
 	BOOLEAN,
-	DATE,   /* YYYY-MM-DD */
-	TIME,   /* RFC 3339 */
-	CHOICE, /* TEXT, one of .choices ("a b c") */
-	IDS,    /* in a query string: 1,2,3; at most max of them */
-	OBJECT, /* .fields declares its members; without .fields any members with text values */
-	LIST,   /* of objects of .fields; min..max elements */
+	CURRENCY, /* ISO 4217 code that currency_find() takes */
+	DATE,     /* YYYY-MM-DD */
+	TIME,     /* RFC 3339 */
+	CHOICE,   /* TEXT, one of .choices ("a b c") */
+	IDS,      /* in a query string: 1,2,3; at most max of them */
+	OBJECT,   /* .fields declares its members; without .fields any members with text values */
+	LIST,     /* of objects of .fields; min..max elements */
+	ANY,      /* whatever JSON a sibling sends */
 };
 
 enum { REQUIRED = 1, NULLABLE = 2, READ_ONLY = 4, SECRET = 8 };
@@ -92,6 +94,7 @@ struct request {
 const char *param(const struct request *request, const char *name);
 int64_t     param_int(const struct request *request, const char *name); /* 0 when absent */
 bool        has_param(const struct request *request, const char *name); /* sent, maybe as null */
+bool        has_only_param(const struct request *request, const struct field *shape, const char *name);
 void        set_param(struct request *request, const char *name, const char *value);
 void        set_param_int(struct request *request, const char *name, int64_t value);
 
@@ -152,6 +155,12 @@ struct query {
  * constraint.  A :json row with a column "location" becomes a 201 with that header, one with a
  * column "status" gets that status. */
 struct reply answer(struct request *request, const struct query *query) MUST_USE;
+
+/* Runs `write`, a :row query, then answers with `show`, which sees what was written.  No row is a
+ * 404.  The row's columns become parameters for `show`; one named "location" makes the reply a
+ * 201 with that header. */
+struct reply write_then_show(struct request *request, const struct query *write,
+                             const struct query *show) MUST_USE;
 
 /* Runs a query for a handler that looks at values.  False: *request->failure is the reply.
  * *row is NULL when there was no row. */
@@ -291,12 +300,13 @@ enum { KEYED = 1, LONG = 2, RAW = 4 };
 
 struct route {
 	enum method         method;
-	const char         *path;    /* "/api/v1/products/:id/"; :id matches digits, :slug digits or
-	                              * a slug, :name any segment */
+	const char         *path;    /* "/api/v1/products/:id/"; names that end in "id" match an id,
+	                              * :slug an id or a slug, others any segment */
 	unsigned            access;  /* set of enum access */
 	unsigned            flags;
 	const struct field *accepts; /* shape of the body (GET: of the query string) */
 	const struct query *query;   /* either: the whole answer is one query ... */
+	const struct query *show;    /* ... or `query` writes and this one shows what became of it ... */
 	handler            *handler; /* ... or: C has something to decide */
 };
 
@@ -310,6 +320,10 @@ struct service_definition {
 /* Fields of the query string of every list: page and page_size. */
 #define PAGE_FIELDS {"page", INTEGER, .min = 1, .max = 1000000}, \
                     {"page_size", INTEGER, .min = 1, .max = 1000000}
+
+/* Shape of POST /internal/v1/events/, which every service has: event_id, type, aggregate_id,
+ * version, payload. */
+extern const struct field event_fields[];
 
 /* A setting from the environment as it was at start (libfcgi's accept replaces environ). */
 const char *setting(const char *name, const char *fallback);

@@ -414,6 +414,13 @@ const char *first_column(const struct row *row)
 	return PQgetisnull(row->result, 0, 0) ? NULL : PQgetvalue(row->result, 0, 0);
 }
 
+void columns_to_params(struct request *request, const struct row *row)
+{
+	for (int i = 0; i < PQnfields(row->result); i++)
+		set_param(request, arena_printf(request->arena, "%s", PQfname(row->result, i)),
+		          PQgetisnull(row->result, 0, i) ? NULL : PQgetvalue(row->result, 0, i));
+}
+
 /* ---- Transactions ---- */
 
 void db_want_transaction(bool wanted)

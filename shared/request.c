@@ -32,6 +32,15 @@ bool has_param(const struct request *request, const char *name)
 	return found->sent;
 }
 
+bool has_only_param(const struct request *request, const struct field *shape, const char *name)
+{
+	for (; shape->name; shape++)
+		if (!(shape->flags & READ_ONLY) && has_param(request, shape->name) !=
+		                                           !strcmp(shape->name, name))
+			return false;
+	return true;
+}
+
 void set_param(struct request *request, const char *name, const char *value)
 {
 	params_set(&request->private->params, name, value, value != NULL);

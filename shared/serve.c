@@ -339,9 +339,18 @@ static bool waited_too_long(struct request *request)
 
 /* ---- From the route to the reply ---- */
 
+static struct reply call_once(struct request *request, const struct route *route)
+{
+	if (route->handler)
+		return route->handler(request);
+	if (route->show)
+		return write_then_show(request, route->query, route->show);
+	return answer(request, route->query);
+}
+
 static struct reply call_handler(struct request *request, const struct route *route)
 {
-	struct reply reply = route->query ? answer(request, route->query) : route->handler(request);
+	struct reply reply = call_once(request, route);
 
 	if (reply.status < 400 || !db_worth_another_run())
 		return reply;
@@ -349,7 +358,7 @@ static struct reply call_handler(struct request *request, const struct route *ro
 	db_rollback();
 	db_begin_request(request->method != GET);
 	request->private->headers.size = 0;
-	return route->query ? answer(request, route->query) : route->handler(request);
+	return call_once(request, route);
 }
 
 static struct reply run_route(struct request *request, const struct route *route)
@@ -495,7 +504,8 @@ static bool supplies(const struct route *route, const char *name)
 	return declares(route->accepts, name);
 }
 
-/* A typo in SQL or in a table stops the program at its start, not in production. */
+/* A typo in SQL or in a table stops the program at its start, not in production.  What `show`
+ * reads may come from the row that was written, which only a run can tell. */
 static void check_table(void)
 {
 	for (size_t i = 0; i < service->count; i++) {

@@ -147,6 +147,21 @@ BEGIN
 END
 $$;
 
+-- Products that are gone let go of their category; living ones and children keep it (23503).
+CREATE FUNCTION release_category() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE products_product SET category_id = NULL WHERE category_id = OLD.id AND deleted_at IS NOT NULL;
+  IF EXISTS (SELECT FROM products_product WHERE category_id = OLD.id) OR
+     EXISTS (SELECT FROM products_category WHERE parent_id = OLD.id) THEN
+    PERFORM problem(409, 'category_in_use');
+  END IF;
+  RETURN OLD;
+END
+$$;
+CREATE TRIGGER release_category BEFORE DELETE ON products_category
+  FOR EACH ROW EXECUTE FUNCTION release_category();
+
 -- The first variant takes over the product's own (empty) stock row's place.
 CREATE FUNCTION create_variant(p_product_id bigint, p_body jsonb) RETURNS bigint
 LANGUAGE plpgsql AS $$

@@ -74,10 +74,12 @@ SELECT id AS slug FROM update_product(:id::bigint, :body::jsonb, false) AS id WH
 UPDATE products_product SET id = id WHERE id = delete_product(:id::bigint);
 
 -- name: list_variants :list
-SELECT count(*) AS count, coalesce(json_agg(json ORDER BY id) FILTER (WHERE place > :offset::bigint
-                                   AND place <= :offset::bigint + :limit::bigint), '[]') AS results
-  FROM (SELECT v.id, v.json, row_number() OVER (ORDER BY v.id) AS place
-          FROM variant_shown v WHERE v.product_id = :id::bigint) v;
+SELECT (SELECT count(*) FROM variant_shown v WHERE v.product_id = p.id) AS count,
+       (SELECT coalesce(json_agg(page.json), '[]')
+          FROM (SELECT v.json FROM variant_shown v WHERE v.product_id = p.id
+                 ORDER BY v.id LIMIT :limit::bigint OFFSET :offset::bigint) page) AS results
+  FROM products_product p
+ WHERE p.id = :id::bigint AND p.deleted_at IS NULL AND (p.is_active OR :is_staff::boolean);
 
 -- name: show_variant :json
 SELECT v.json FROM variant_shown v WHERE v.id = :vid::bigint AND v.product_id = :id::bigint;
@@ -98,10 +100,12 @@ UPDATE products_productvariant
  WHERE id = :vid::bigint AND product_id = :id::bigint AND deleted_at IS NULL;
 
 -- name: list_images :list
-SELECT count(*) AS count, coalesce(json_agg(json ORDER BY place) FILTER (WHERE place > :offset::bigint
-                                   AND place <= :offset::bigint + :limit::bigint), '[]') AS results
-  FROM (SELECT i.json, row_number() OVER (ORDER BY i.position, i.id) AS place
-          FROM image_shown i WHERE i.product_id = :id::bigint) i;
+SELECT (SELECT count(*) FROM image_shown v WHERE v.product_id = p.id) AS count,
+       (SELECT coalesce(json_agg(page.json), '[]')
+          FROM (SELECT v.json FROM image_shown v WHERE v.product_id = p.id
+                 ORDER BY v.position, v.id LIMIT :limit::bigint OFFSET :offset::bigint) page) AS results
+  FROM products_product p
+ WHERE p.id = :id::bigint AND p.deleted_at IS NULL AND (p.is_active OR :is_staff::boolean);
 
 -- name: show_image :json
 SELECT i.json FROM image_shown i WHERE i.id = :iid::bigint AND i.product_id = :id::bigint;
@@ -119,7 +123,3 @@ RETURNING id AS iid;
 
 -- name: delete_image :none
 DELETE FROM products_productimage WHERE id = :iid::bigint AND product_id = :id::bigint;
-
--- name: product_is_shown :row
-SELECT FROM products_product
- WHERE id = :id::bigint AND deleted_at IS NULL AND (is_active OR :is_staff::boolean);

@@ -1,0 +1,107 @@
+/* charge.c: pays for an order at once, and tells the customer how that went. */
+#include <string.h>
+
+#include "parts.h"
+
+static bool is(const char *text, const char *value)
+{
+	return text && !strcmp(text, value);
+}
+
+static const char *value_or_null(struct request *request, const struct response *response,
+                                 const char *path)
+{
+	const char *value = json_raw(request->arena, response->json, path);
+
+	return value ? value : "null";
+}
+
+/* The order with what the client must know of its payment. */
+static struct reply show_charged(struct request *request, const char *outcome,
+                                 const char *payment)
+{
+	set_param(request, "outcome", outcome);
+	set_param(request, "payment", payment);
+	return answer(request, &sql_show_charged);
+}
+
+static struct reply show_open(struct request *request)
+{
+	return show_charged(request, "unknown",
+	                    "{\"id\":null,\"status\":\"unknown\",\"client_secret\":null,"
+	                    "\"next_action\":null}");
+}
+
+static struct reply show_payment(struct request *request, const char *outcome,
+                                 const struct response *response)
+{
+	return show_charged(
+		request, outcome,
+		arena_printf(request->arena,
+	                     "{\"id\":%s,\"status\":%s,\"client_secret\":%s,\"next_action\":%s}",
+	                     value_or_null(request, response, "payment.id"),
+	                     value_or_null(request, response, "payment.status"),
+	                     value_or_null(request, response, "client_secret"),
+	                     value_or_null(request, response, "next_action")));
+}
+
+/* The order stays, and can be paid with another card. */
+static struct reply show_decline(struct request *request, const struct response *response)
+{
+	return problem_with(
+		request, "card_declined",
+		arena_printf(request->arena, "\"decline_code\":%s,\"order_id\":%s,\"payment_id\":%s",
+	                     value_or_null(request, response, "decline_code"),
+	                     param(request, "order_id"),
+	                     value_or_null(request, response, "payment.id")));
+}
+
+/* What is no payment method at all is a mistake in the request, and that leaves no order. */
+static struct reply withdraw(struct request *request)
+{
+	if (!run(request, &sql_withdraw_order) || !commit(request))
+		return *request->failure;
+	deliver_events(request, param_int(request, "order_id"));
+	return problem_field(request, "payment_method", "Invalid payment method.");
+}
+
+static struct reply show_outcome(struct request *request, const struct response *response)
+{
+	const char *outcome = json_text(request->arena, response->json, "outcome");
+
+	if (is(outcome, "declined"))
+		return show_decline(request, response);
+	if (is(outcome, "invalid"))
+		return withdraw(request);
+	if (is(outcome, "canceled"))
+		return problem(request, "order_not_payable");
+
+	return show_payment(request, outcome, response);
+}
+
+/* Time-outs and an attempt that another request began are open, never failed. */
+static bool is_open(struct request *request, const struct response *response)
+{
+	if (response->outcome == UNKNOWN)
+		return true;
+	return response->outcome == ANSWERED && response->status == 409 && response->json &&
+	       is(json_text(request->arena, response->json, "code"), "payment_in_progress");
+}
+
+struct reply charge_order(struct request *request, const char *charge)
+{
+	if (!commit(request))
+		return *request->failure;
+
+	struct response response = ask(request, PAYMENTS, POST, charge, "charge");
+
+	if (is_open(request, &response))
+		return show_open(request);
+	if (!succeeded(&response))
+		return reply_from(request, &response);
+	if (!take_events(request, &response) || !commit(request))
+		return *request->failure;
+	deliver_events(request, param_int(request, "order_id"));
+
+	return show_outcome(request, &response);
+}

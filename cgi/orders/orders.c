@@ -1,0 +1,136 @@
+/* orders.c: what can be asked of the orders service. */
+#include "parts.h"
+
+#define LINES_MAX 100
+#define QUANTITY_MAX 10000
+
+/* clang-format off */
+#define STATUSES "pending confirmed processing shipped delivered cancelled expired"
+#define PAYMENT_STATUSES "requires_payment processing paid partially_refunded refunded failed"
+
+static const struct field order_filters[] = {
+	PAGE_FIELDS,
+	{"user_id",        INTEGER},
+	{"status",         CHOICE, .choices = STATUSES},
+	{"payment_status", CHOICE, .choices = PAYMENT_STATUSES},
+	{"created_after",  TIME},
+	{"created_before", TIME},
+	{0},
+};
+
+static const struct field line[] = {
+	{"product_id", INTEGER, REQUIRED},
+	{"variant_id", INTEGER, NULLABLE},
+	{"quantity",   INTEGER, REQUIRED, .min = 1, .max = QUANTITY_MAX},
+	{"id",         INTEGER, READ_ONLY},
+	{"sku",        TEXT,    READ_ONLY},
+	{"name",       TEXT,    READ_ONLY},
+	{"unit_price", MONEY,   READ_ONLY},
+	{"total",      MONEY,   READ_ONLY},
+	{0},
+};
+
+/* An address of users can be sent as it was read. */
+static const struct field address[] = {
+	{"name",        TEXT, REQUIRED, .min = 1, .max = 200},
+	{"line1",       TEXT, REQUIRED, .min = 1, .max = 200},
+	{"line2",       TEXT, NULLABLE, .max = 200},
+	{"city",        TEXT, REQUIRED, .min = 1, .max = 100},
+	{"region",      TEXT, NULLABLE, .max = 100},
+	{"postal_code", TEXT, REQUIRED, .min = 1, .max = 20},
+	{"country",     TEXT, REQUIRED, .min = 2, .max = 2},
+	{"phone",       TEXT, NULLABLE, .max = 32},
+	{"id",          INTEGER, READ_ONLY},
+	{"is_default",  BOOLEAN, READ_ONLY},
+	{"created_at",  TIME,    READ_ONLY},
+	{"updated_at",  TIME,    READ_ONLY},
+	{0},
+};
+
+static const struct field new_order[] = {
+	{"items",               LIST,    .min = 1, .max = LINES_MAX, .fields = line},
+	{"shipping_address",    OBJECT,  NULLABLE, .fields = address},
+	{"shipping_address_id", INTEGER, NULLABLE},
+	{"billing_address",     OBJECT,  NULLABLE, .fields = address},
+	{"expected_total",      MONEY,   NULLABLE},
+	{"payment_method",      SLUG,    NULLABLE, .min = 1, .max = 255},
+	{"notes",               TEXT,    NULLABLE, .max = 1000},
+	{"id",                  INTEGER, READ_ONLY},
+	{"number",              TEXT,    READ_ONLY},
+	{"user_id",             INTEGER, READ_ONLY},
+	{"email",               TEXT,    READ_ONLY},
+	{"status",              TEXT,    READ_ONLY},
+	{"payment_status",      TEXT,    READ_ONLY},
+	{"fulfillment_status",  TEXT,    READ_ONLY},
+	{"currency",            TEXT,    READ_ONLY},
+	{"subtotal",            MONEY,   READ_ONLY},
+	{"discount_total",      MONEY,   READ_ONLY},
+	{"shipping_total",      MONEY,   READ_ONLY},
+	{"tax_total",           MONEY,   READ_ONLY},
+	{"total",               MONEY,   READ_ONLY},
+	{"reserved_until",      TIME,    READ_ONLY},
+	{"payment_id",          INTEGER, READ_ONLY},
+	{"allowed_actions",     LIST,    READ_ONLY},
+	{"created_at",          TIME,    READ_ONLY},
+	{"updated_at",          TIME,    READ_ONLY},
+	{0},
+};
+
+static const struct field cancellation[] = {
+	{"reason", TEXT, NULLABLE, .max = 500},
+	{0},
+};
+
+static const struct field purchase[] = {
+	{"user_id",    INTEGER, REQUIRED},
+	{"product_id", INTEGER, REQUIRED},
+	{0},
+};
+/* clang-format on */
+
+void set_reservation_seconds(struct request *request)
+{
+	set_param(request, "reservation_seconds", setting("RESERVATION_SECONDS", "900"));
+}
+
+struct reply show_payable(struct request *request)
+{
+	set_reservation_seconds(request);
+	return answer(request, &sql_get_payable);
+}
+
+/* Siblings may add to their events at any time, so no shape says what is in one. */
+struct reply receive_event(struct request *request)
+{
+	struct json *event = json_parse(request->arena, request->body, request->body_size);
+
+	if (!event)
+		return problem(request, "parse_error");
+	if (!json_text(request->arena, event, "event_id") ||
+	    !json_text(request->arena, event, "type"))
+		return problem(request, "invalid");
+	set_param(request, "event", request->body);
+	return answer(request, &sql_receive_order_event);
+}
+
+/* clang-format off */
+static const struct route routes[] = {
+	{GET,  "/api/v1/orders/",                  USER,    .accepts = order_filters, .query = &sql_list_orders},
+	{POST, "/api/v1/orders/",                  USER,    KEYED | LONG, new_order,  .handler = place_order},
+	{GET,  "/api/v1/orders/:id/",              USER,    .query = &sql_get_order},
+	{PUT,  "/api/v1/orders/:id/cancel/",       USER,    LONG, cancellation,       .handler = cancel_order},
+	{GET,  "/api/v1/orders/:id/track/",        USER,    .query = &sql_track_order},
+	{GET,  "/internal/v1/orders/:id/payable/", SERVICE, .handler = show_payable},
+	{GET,  "/internal/v1/purchases/",          SERVICE, .accepts = purchase, .query = &sql_show_purchase},
+	{POST, "/internal/v1/events/",             SERVICE, RAW,                      .handler = receive_event},
+	{GET,  "/internal/v1/due/",                SERVICE, .query = &sql_list_due_orders},
+	{POST, "/internal/v1/run/:id/",            SERVICE, LONG,                     .handler = settle_order},
+};
+/* clang-format on */
+
+int main(int argc, char **argv)
+{
+	const struct service_definition orders = {"orders", routes, COUNT(routes), SCHEMA_VERSION};
+
+	return serve(&orders, argc, argv);
+}
