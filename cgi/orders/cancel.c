@@ -30,7 +30,7 @@ static bool cancel_payment(struct request *request, int64_t order_id)
 struct reply cancel_order(struct request *request)
 {
 	struct row *order;
-	int64_t     order_id = param_int(request, "id");
+	int64_t order_id = param_int(request, "id");
 
 	set_param_int(request, "order_id", order_id);
 	if (!fetch(request, &sql_cancel_order, &order) || !commit(request))

@@ -37,12 +37,13 @@ static struct reply show_payment(struct request *request, const char *outcome,
 {
 	return show_charged(
 		request, outcome,
-		arena_printf(request->arena,
-	                     "{\"id\":%s,\"status\":%s,\"client_secret\":%s,\"next_action\":%s}",
-	                     value_or_null(request, response, "payment.id"),
-	                     value_or_null(request, response, "payment.status"),
-	                     value_or_null(request, response, "client_secret"),
-	                     value_or_null(request, response, "next_action")));
+		arena_printf(
+			request->arena,
+			"{\"id\":%s,\"status\":%s,\"client_secret\":%s,\"next_action\":%s}",
+			value_or_null(request, response, "payment.id"),
+			value_or_null(request, response, "payment.status"),
+			value_or_null(request, response, "client_secret"),
+			value_or_null(request, response, "next_action")));
 }
 
 /* The order stays, and can be paid with another card. */
@@ -50,7 +51,8 @@ static struct reply show_decline(struct request *request, const struct response 
 {
 	return problem_with(
 		request, "card_declined",
-		arena_printf(request->arena, "\"decline_code\":%s,\"order_id\":%s,\"payment_id\":%s",
+		arena_printf(request->arena,
+	                     "\"decline_code\":%s,\"order_id\":%s,\"payment_id\":%s",
 	                     value_or_null(request, response, "decline_code"),
 	                     param(request, "order_id"),
 	                     value_or_null(request, response, "payment.id")));

@@ -130,7 +130,8 @@ static const struct route routes[] = {
 
 int main(int argc, char **argv)
 {
-	const struct service_definition orders = {"orders", routes, COUNT(routes), SCHEMA_VERSION};
+	const struct service_definition orders = {"orders", routes, COUNT(routes),
+	                                          SCHEMA_VERSION};
 
 	return serve(&orders, argc, argv);
 }

@@ -1,6 +1,6 @@
 /* place.c: from a basket to an order.  Every step is committed before the next one asks a
- * sibling, and can be taken again: by a retry with the same Idempotency-Key (architecture.md 6.2
- * to 6.4). */
+ * sibling, and can be taken again: by a retry with the same Idempotency-Key
+ * (architecture.md 6.2 to 6.4). */
 #include <string.h>
 
 #include "parts.h"
@@ -12,8 +12,8 @@ static bool find_lines(struct request *request, const char **lines)
 	if (*lines)
 		return true;
 
-	struct response cart = ask(request, CART, GET, NULL, "carts/%lld",
-	                           (long long)request->caller.user_id);
+	struct response cart =
+		ask(request, CART, GET, NULL, "carts/%lld", (long long)request->caller.user_id);
 
 	if (!succeeded(&cart))
 		return fail(request, reply_from(request, &cart));
@@ -27,10 +27,9 @@ static bool find_lines(struct request *request, const char **lines)
 static bool find_account(struct request *request)
 {
 	const char *address_id = param(request, "shipping_address_id");
-	struct response account = ask(request, USERS, GET, NULL, "users/%lld%s%s",
-	                              (long long)request->caller.user_id,
-	                              address_id ? "?address_id=" : "",
-	                              address_id ? address_id : "");
+	struct response account = ask(
+		request, USERS, GET, NULL, "users/%lld%s%s", (long long)request->caller.user_id,
+		address_id ? "?address_id=" : "", address_id ? address_id : "");
 
 	if (account.outcome == ANSWERED && account.status == 404)
 		return fail(request, problem(request, "token_not_valid"));
@@ -75,8 +74,8 @@ static bool begin(struct request *request)
  * undone later on. */
 static bool give_up(struct request *request, const struct response *response)
 {
-	const char *code = response->json ?
-	                           json_text(request->arena, response->json, "code") : NULL;
+	const char *code =
+		response->json ? json_text(request->arena, response->json, "code") : NULL;
 	bool refused = response->outcome == ANSWERED && response->status == 409 && code &&
 	               !strcmp(code, "insufficient_stock");
 	bool broken = response->outcome != ANSWERED || response->status >= 500;
@@ -84,8 +83,8 @@ static bool give_up(struct request *request, const struct response *response)
 	set_param(request, "to_state", refused ? "undone" : "undoing");
 	if (!run(request, &sql_end_saga) || !commit(request))
 		return false;
-	return fail(request, refused || broken ? reply_from(request, response) :
-	                                         problem(request, "upstream_unavailable"));
+	return fail(request, refused || broken ? reply_from(request, response)
+	                                       : problem(request, "upstream_unavailable"));
 }
 
 static bool hold(struct request *request)
@@ -95,7 +94,8 @@ static bool hold(struct request *request)
 	if (!fetch(request, &sql_get_hold, &saga) || !commit(request))
 		return false;
 
-	struct response held = ask(request, PRODUCTS, POST, column(saga, "hold"), "reservations");
+	struct response held =
+		ask(request, PRODUCTS, POST, column(saga, "hold"), "reservations");
 
 	return succeeded(&held) || give_up(request, &held);
 }

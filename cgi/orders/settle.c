@@ -12,8 +12,8 @@ static bool postpone(struct request *request, const struct response *response)
 	return fail(request, reply_from(request, response));
 }
 
-/* A checkout that was given up: lets its stock go.  products remembers the order's id, so that a
- * hold that is still on its way takes nothing. */
+/* A checkout that was given up: lets its stock go.  products remembers the order's id, so that
+ * a hold that is still on its way takes nothing. */
 static bool undo_hold(struct request *request, int64_t order_id)
 {
 	struct row *saga;
@@ -23,10 +23,11 @@ static bool undo_hold(struct request *request, int64_t order_id)
 	if (!saga)
 		return true;
 
-	struct response released = ask(request, PRODUCTS, POST, "{}", "reservations/%lld/release",
-	                               (long long)order_id);
+	struct response released = ask(request, PRODUCTS, POST, "{}",
+	                               "reservations/%lld/release", (long long)order_id);
 
-	return succeeded(&released) ? run(request, &sql_end_undo) : postpone(request, &released);
+	return succeeded(&released) ? run(request, &sql_end_undo)
+	                            : postpone(request, &released);
 }
 
 static bool cancel_payment(struct request *request, int64_t order_id)
@@ -47,7 +48,7 @@ static bool expire(struct request *request, int64_t order_id)
 		return postpone(request, &response);
 
 	const char *state = json_text(request->arena, response.json, "state");
-	bool        is_canceled = state && !strcmp(state, "canceled");
+	bool is_canceled = state && !strcmp(state, "canceled");
 
 	return take_events(request, &response) &&
 	       run(request, is_canceled ? &sql_expire_order : &sql_wait_for_payment);
@@ -67,7 +68,7 @@ static const struct step {
 struct reply settle_order(struct request *request)
 {
 	struct row *due;
-	int64_t     order_id = param_int(request, "id");
+	int64_t order_id = param_int(request, "id");
 
 	set_reservation_seconds(request);
 	set_param_int(request, "order_id", order_id);

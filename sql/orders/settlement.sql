@@ -1,0 +1,48 @@
+-- settlement.sql: cancelling, payments' events, and what waits to be finished.
+
+-- name: cancel_order :row
+SELECT cancel_order(:id::bigint, :user_id::bigint, CASE WHEN :is_staff::boolean THEN 'staff' ELSE 'customer' END,
+                    :reason) AS cancelled;
+
+-- name: receive_order_event :json
+SELECT json_build_object('applied', receive_event(:event::jsonb));
+
+-- name: receive_order_events :none
+SELECT receive_events(:events::jsonb);
+
+-- name: forget_payment_cancel :none
+UPDATE orders_order SET payment_cancel_due = false WHERE id = :order_id::bigint;
+
+-- name: list_due_orders :json
+SELECT json_build_object('orders', coalesce(json_agg(d.order_id ORDER BY d.due_at), '[]'))
+  FROM (SELECT order_id, due_at FROM order_due
+         WHERE due_at <= now()
+         ORDER BY due_at LIMIT 100) d;
+
+-- name: get_due_step :row
+SELECT step FROM order_due WHERE order_id = :order_id::bigint;
+
+-- name: begin_undo :row
+UPDATE orders_saga
+   SET state = 'undoing', updated_at = now()
+ WHERE order_id = :order_id::bigint AND state IN ('reserving', 'undoing')
+RETURNING order_id;
+
+-- name: end_undo :none
+UPDATE orders_saga SET state = 'undone', updated_at = now()
+ WHERE order_id = :order_id::bigint AND state = 'undoing';
+
+-- name: expire_order :none
+SELECT expire_order(:order_id::bigint);
+
+-- name: wait_for_payment :none
+SELECT wait_for_payment(:order_id::bigint, :reservation_seconds::integer);
+
+-- name: postpone_order :none
+SELECT postpone(:order_id::bigint);
+
+-- name: show_settled :json
+SELECT json_build_object('state', coalesce(o.status, s.state))
+  FROM orders_saga s
+  LEFT JOIN orders_order o ON o.id = s.order_id
+ WHERE s.order_id = :order_id::bigint;
