@@ -9,7 +9,8 @@ VAR    ?= var
 SERVER ?= nginx
 BUILD  ?= $(if $(SANITIZE),build/asan,build)
 CC     := $(if $(filter default,$(origin CC)),gcc,$(CC))
-export PORT VAR SERVER BUILD SERVICES
+SERVERS := $(if $(filter command,$(origin SERVER)),$(SERVER),nginx lighttpd)
+export PORT VAR SERVER BUILD
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -48,11 +49,11 @@ status: ## one line for each process of the instance in VAR
 
 test: ## unit and end-to-end tests under nginx and lighttpd (TESTS="orders cart" picks some)
 	@$(INSTALL) build run test
-	@bash test/run
+	+@SERVERS="$(SERVERS)" bash test/run
 
 check: ## what CI runs: format, lint, analysis, queries, all tests, sanitizers
 	@$(INSTALL) build run test check
-	@WERROR=1 sh .ci/check
+	+@WERROR=1 sh .ci/check
 
 format: ## lay out the C sources
 	@$(INSTALL) check
@@ -69,11 +70,11 @@ tidy: ## clang-tidy over every C source
 
 check-sql: ## prepare every named query against a freshly migrated database
 	@$(INSTALL) build run test
-	@TESTS=check-sql bash test/run
+	+@TESTS=check-sql SERVERS=nginx bash test/run
 
 asan: ## the end-to-end tests once more under address and undefined sanitizers
 	@$(INSTALL) build run test
-	@SANITIZE=1 BUILD=build/asan SERVERS=nginx bash test/run
+	+@SANITIZE=1 BUILD=build/asan SERVERS=nginx bash test/run
 
 clean: ## remove what was built
 	rm -rf build
@@ -85,7 +86,7 @@ PRESENT := $(foreach name,$(SERVICES),$(if $(call service-sources,$(name)),$(nam
 
 SHARED     := $(wildcard shared/*.c)
 CLI        := $(wildcard cli/*.c)
-UNITS      := $(wildcard test/unit/*.c)
+UNITS      := $(wildcard test/unit/unit_*.c)
 CHECK_SQL  := $(wildcard test/check_sql.c)
 SQL_SHARED := $(wildcard sql/shared/*.sql)
 FORMATTED  := $(wildcard $(foreach folder,cgi cgi/* cli shared test test/unit test/standin,\
@@ -94,8 +95,9 @@ FORMATTED  := $(wildcard $(foreach folder,cgi cgi/* cli shared test test/unit te
 LIBRARY      := $(BUILD)/libarnova.a
 SQL_OBJECTS  := $(SERVICES:%=$(BUILD)/obj/sql/%.o)
 SQL_HEADERS  := $(BUILD)/sql/shared.h $(SERVICES:%=$(BUILD)/sql/%.h) $(BUILD)/sql/migrations.h
-UNIT_TESTS   := $(patsubst test/unit/%.c,$(BUILD)/test/unit_%,$(UNITS))
-PROGRAMS     := $(PRESENT:%=$(BUILD)/%.fcgi) $(if $(CLI),$(BUILD)/arnova)
+UNIT_TESTS   := $(patsubst test/unit/unit_%.c,$(BUILD)/test/unit_%,$(UNITS))
+STANDIN      := $(if $(wildcard test/standin/standin.mk),$(BUILD)/stripe-standin)
+PROGRAMS     := $(PRESENT:%=$(BUILD)/%.fcgi) $(STANDIN) $(if $(CLI),$(BUILD)/arnova)
 TEST_PROGRAMS := $(UNIT_TESTS) $(if $(CHECK_SQL),$(BUILD)/test/check_sql)
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -105,13 +107,15 @@ object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
             -Wmissing-prototypes -Wvla -Wformat=2 -Wno-missing-field-initializers
 HARDENED := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong
-CHECKED  := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CHECKS   := -fsanitize=address,undefined
+CHECKED  := -O1 $(CHECKS) -fno-sanitize-recover=all -fno-omit-frame-pointer
 POSTGRES  = $(eval POSTGRES := -I$(shell pg_config --includedir 2>/dev/null))$(POSTGRES)
 
 CPPFLAGS = -D_GNU_SOURCE -DARNOVA_VERSION='"$(VERSION)"' -I$(BUILD)/sql -Ishared $(POSTGRES)
-CFLAGS   = -std=c17 -g -fPIE $(if $(SANITIZE),$(CHECKED),$(HARDENED)) $(WARNINGS) \
+# Hidden, or libjwt would find our json_true and json_string where it means jansson's.
+CFLAGS   = -std=c17 -g -fPIE -fvisibility=hidden $(if $(SANITIZE),$(CHECKED),$(HARDENED)) $(WARNINGS) \
            $(if $(WERROR)$(CI),-Werror)
-LDFLAGS  = -pie -Wl,-z,relro,-z,now,--as-needed $(if $(SANITIZE),-fsanitize=address,undefined)
+LDFLAGS  = -pie -Wl,-z,relro,-z,now,--as-needed $(if $(SANITIZE),$(CHECKS))
 LDLIBS   = -lfcgi -lpq -lcjson -ljwt -lcurl -lcrypto -largon2
 
 LINK = $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LDLIBS)
@@ -121,7 +125,8 @@ LINK = $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LDLIBS)
 -include test/standin/standin.mk
 
 .PHONY: programs tests analysed
-programs: $(PROGRAMS) $(STANDIN)
+programs: $(PROGRAMS)
+	@mkdir -p var/run var/log var/media
 tests: $(TEST_PROGRAMS)
 
 define service
@@ -138,7 +143,7 @@ $(BUILD)/test/check_sql: $(call object,$(CHECK_SQL)) $(SQL_OBJECTS) \
 	@mkdir -p $(@D)
 	$(LINK)
 
-$(BUILD)/test/unit_%: $(BUILD)/obj/test/unit/%.o $(LIBRARY)
+$(BUILD)/test/unit_%: $(BUILD)/obj/test/unit/unit_%.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(LINK)
 
@@ -169,17 +174,17 @@ $(BUILD)/obj/sql/%.o: $(BUILD)/sql/%.c $(BUILD)/flags | $(SQL_HEADERS)
 
 define generated
 $(BUILD)/sql/$(1).c $(BUILD)/sql/$(1).h &: sql/generate.sh $(SQL_SHARED) \
-                                          $(wildcard sql/$(1) sql/$(1)/*.sql)
+                                          $(wildcard sql/$(1) sql/$(1)/*.sql sql/$(1)/*/*.sql)
 	@mkdir -p $(BUILD)/sql
-	sh sql/generate.sh $(1) $(BUILD)/sql
-	@touch $(BUILD)/sql/$(1).c $(BUILD)/sql/$(1).h
+	sh sql/generate.sh $(1) $(abspath $(BUILD)/sql)
+	@touch -c $(BUILD)/sql/$(1).c $(BUILD)/sql/$(1).h
 endef
 $(foreach name,shared $(SERVICES),$(eval $(call generated,$(name))))
 
 $(BUILD)/sql/migrations.c $(BUILD)/sql/migrations.h &: sql/generate.sh $(wildcard sql/*/*.sql sql/*)
 	@mkdir -p $(BUILD)/sql
-	sh sql/generate.sh --migrations $(BUILD)/sql
-	@touch $(BUILD)/sql/migrations.c $(BUILD)/sql/migrations.h
+	sh sql/generate.sh --migrations $(abspath $(BUILD)/sql)
+	@touch -c $(BUILD)/sql/migrations.c $(BUILD)/sql/migrations.h
 
 # ---- Analysis, remembered per file.
 
