@@ -99,20 +99,6 @@ struct reply show_payable(struct request *request)
 	return answer(request, &sql_get_payable);
 }
 
-/* Siblings may add to their events at any time, so no shape says what is in one. */
-struct reply receive_event(struct request *request)
-{
-	struct json *event = json_parse(request->arena, request->body, request->body_size);
-
-	if (!event)
-		return problem(request, "parse_error");
-	if (!json_text(request->arena, event, "event_id") ||
-	    !json_text(request->arena, event, "type"))
-		return problem(request, "invalid");
-	set_param(request, "event", request->body);
-	return answer(request, &sql_receive_order_event);
-}
-
 /* clang-format off */
 static const struct route routes[] = {
 	{GET,  "/api/v1/orders/",                  USER,    .accepts = order_filters, .query = &sql_list_orders},
@@ -122,7 +108,7 @@ static const struct route routes[] = {
 	{GET,  "/api/v1/orders/:id/track/",        USER,    .query = &sql_track_order},
 	{GET,  "/internal/v1/orders/:id/payable/", SERVICE, .handler = show_payable},
 	{GET,  "/internal/v1/purchases/",          SERVICE, .accepts = purchase, .query = &sql_show_purchase},
-	{POST, "/internal/v1/events/",             SERVICE, RAW,                      .handler = receive_event},
+	{POST, "/internal/v1/events/",             SERVICE, .accepts = event_fields, .query = &sql_receive_order_event},
 	{GET,  "/internal/v1/due/",                SERVICE, .query = &sql_list_due_orders},
 	{POST, "/internal/v1/run/:id/",            SERVICE, LONG,                     .handler = settle_order},
 };

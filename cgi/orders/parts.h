@@ -9,7 +9,6 @@
 handler place_order;
 handler cancel_order;
 handler show_payable;
-handler receive_event;
 handler settle_order;
 
 /* Sets the reply to give and returns false, for functions that fail as fetch() does. */

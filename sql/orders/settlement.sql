@@ -5,7 +5,7 @@ SELECT cancel_order(:id::bigint, :user_id::bigint, CASE WHEN :is_staff::boolean 
                     :reason) AS cancelled;
 
 -- name: receive_order_event :json
-SELECT json_build_object('applied', receive_event(:event::jsonb));
+SELECT json_build_object('applied', receive_event(:body::jsonb));
 
 -- name: receive_order_events :none
 SELECT receive_events(:events::jsonb);
