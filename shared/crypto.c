@@ -13,7 +13,7 @@
 static const char *hex(struct arena *arena, const unsigned char *bytes, size_t size)
 {
 	static const char digits[] = "0123456789abcdef";
-	char             *text = arena_alloc(arena, size * 2 + 1);
+	char *text = arena_alloc(arena, size * 2 + 1);
 
 	for (size_t i = 0; i < size; i++) {
 		text[2 * i] = digits[bytes[i] >> 4];
@@ -36,7 +36,8 @@ const char *sha256_hex(struct arena *arena, const void *bytes, size_t size)
 	return hex(arena, digest, sizeof(digest));
 }
 
-const char *hmac_sha256_hex(struct arena *arena, const char *key, const void *bytes, size_t size)
+const char *hmac_sha256_hex(struct arena *arena, const char *key, const void *bytes,
+                            size_t size)
 {
 	unsigned char digest[SHA256_SIZE];
 
@@ -71,10 +72,11 @@ const char *pbkdf2_sha256(struct arena *arena, const char *password, const char 
                           int iterations)
 {
 	unsigned char key[SHA256_SIZE];
-	char         *text = arena_alloc(arena, 4 * ((sizeof(key) + 2) / 3) + 1);
+	char *text = arena_alloc(arena, 4 * ((sizeof(key) + 2) / 3) + 1);
 
 	if (PKCS5_PBKDF2_HMAC(password, (int)strlen(password), (const unsigned char *)salt,
-	                      (int)strlen(salt), iterations, EVP_sha256(), sizeof(key), key) != 1)
+	                      (int)strlen(salt), iterations, EVP_sha256(), sizeof(key),
+	                      key) != 1)
 		abort();
 	EVP_EncodeBlock((unsigned char *)text, key, sizeof(key));
 	return text;
@@ -91,12 +93,12 @@ static int no_passphrase(char *room, int size, int writing, void *nothing)
 
 static EVP_PKEY *read_key(const char *pem, bool private)
 {
-	BIO      *bio = BIO_new_mem_buf(pem, -1);
+	BIO *bio = BIO_new_mem_buf(pem, -1);
 	EVP_PKEY *key = NULL;
 
 	if (bio)
-		key = private ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) :
-		                PEM_read_bio_PUBKEY(bio, NULL, no_passphrase, NULL);
+		key = private ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL)
+		              : PEM_read_bio_PUBKEY(bio, NULL, no_passphrase, NULL);
 	BIO_free(bio);
 	return key;
 }
@@ -113,7 +115,7 @@ static bool is_p256(const EVP_PKEY *key)
 bool key_is_p256(const char *pem, bool private)
 {
 	EVP_PKEY *key = read_key(pem, private);
-	bool      good = is_p256(key);
+	bool good = is_p256(key);
 
 	EVP_PKEY_free(key);
 	return good;
@@ -123,7 +125,7 @@ bool keys_belong_together(const char *private_pem, const char *public_pem)
 {
 	EVP_PKEY *private = read_key(private_pem, true);
 	EVP_PKEY *public = read_key(public_pem, false);
-	bool      pair = private && public && EVP_PKEY_eq(private, public) == 1;
+	bool pair = private && public && EVP_PKEY_eq(private, public) == 1;
 
 	EVP_PKEY_free(private);
 	EVP_PKEY_free(public);

@@ -1,4 +1,5 @@
-/* password.c: Django's encoded passwords, read and written; the only file that knows libargon2. */
+/* password.c: Django's encoded passwords, read and written; the only file that knows libargon2.
+ */
 #include <argon2.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,34 +7,35 @@
 #include "internal.h"
 
 /* What we write: OWASP's floor, about 40 ms. */
-#define MEMORY_KIB  19456
-#define PASSES      2
-#define LANES       1
-#define SALT_SIZE   16
-#define HASH_SIZE   32
+#define MEMORY_KIB 19456
+#define PASSES 2
+#define LANES 1
+#define SALT_SIZE 16
+#define HASH_SIZE 32
 #define SALT_DIGITS 22 /* 16 bytes in base64 without padding */
 
 /* What a stored hash may cost at most, whoever wrote it: 256 MiB and about two seconds. */
-#define LIMIT_ENCODED    255
+#define LIMIT_ENCODED 255
 #define LIMIT_MEMORY_KIB (256 * 1024)
-#define LIMIT_WORK_KIB   (1024 * 1024) /* memory times passes */
-#define LIMIT_LANES      16
+#define LIMIT_WORK_KIB (1024 * 1024) /* memory times passes */
+#define LIMIT_LANES 16
 #define LIMIT_ITERATIONS 5000000
 
 struct argon2_costs {
 	argon2_type type;
-	long        memory, passes, lanes;
-	size_t      salt_digits;
+	long memory, passes, lanes;
+	size_t salt_digits;
 };
 
 const char *hash_password(struct arena *arena, const char *password)
 {
 	unsigned char salt[SALT_SIZE];
-	char          encoded[LIMIT_ENCODED];
+	char encoded[LIMIT_ENCODED];
 
 	random_bytes(salt, sizeof(salt));
 	if (argon2id_hash_encoded(PASSES, MEMORY_KIB, LANES, password, strlen(password), salt,
-	                          sizeof(salt), HASH_SIZE, encoded, sizeof(encoded)) != ARGON2_OK)
+	                          sizeof(salt), HASH_SIZE, encoded,
+	                          sizeof(encoded)) != ARGON2_OK)
 		abort();
 	return arena_printf(arena, "argon2%s", encoded);
 }
@@ -66,7 +68,7 @@ static bool skip_number(const char **at, const char *word, long max, long *numbe
 static bool read_argon2(const char *encoded, struct argon2_costs *costs)
 {
 	const char *at = encoded;
-	long        version;
+	long version;
 
 	if (strnlen(encoded, LIMIT_ENCODED + 1) > LIMIT_ENCODED || !skip(&at, "argon2$argon2i"))
 		return false;
@@ -84,17 +86,18 @@ static bool read_argon2(const char *encoded, struct argon2_costs *costs)
 static bool pbkdf2_matches(const char *password, const char *encoded)
 {
 	const char *at = encoded;
-	long        iterations;
+	long iterations;
 
 	if (strnlen(encoded, LIMIT_ENCODED + 1) > LIMIT_ENCODED ||
-	    !skip_number(&at, "pbkdf2_sha256$", LIMIT_ITERATIONS, &iterations) || !skip(&at, "$"))
+	    !skip_number(&at, "pbkdf2_sha256$", LIMIT_ITERATIONS, &iterations) ||
+	    !skip(&at, "$"))
 		return false;
 
-	size_t        salt_size = strcspn(at, "$");
+	size_t salt_size = strcspn(at, "$");
 	struct arena *arena = arena_new();
-	const char   *salt = arena_copy(arena, at, salt_size);
-	const char   *hash = pbkdf2_sha256(arena, password, salt, (int)iterations);
-	bool          matches = at[salt_size] == '$' && same_text(hash, at + salt_size + 1);
+	const char *salt = arena_copy(arena, at, salt_size);
+	const char *hash = pbkdf2_sha256(arena, password, salt, (int)iterations);
+	bool matches = at[salt_size] == '$' && same_text(hash, at + salt_size + 1);
 
 	arena_destroy(arena);
 	return matches;
@@ -106,8 +109,8 @@ bool password_matches(const char *password, const char *encoded)
 
 	if (!read_argon2(encoded, &costs))
 		return pbkdf2_matches(password, encoded);
-	return argon2_verify(encoded + strlen("argon2"), password, strlen(password), costs.type) ==
-	       ARGON2_OK;
+	return argon2_verify(encoded + strlen("argon2"), password, strlen(password),
+	                     costs.type) == ARGON2_OK;
 }
 
 /* More memory makes up for a pass less: OWASP counts 46 MiB and one pass as our equal. */
@@ -117,6 +120,7 @@ bool password_outdated(const char *encoded)
 
 	if (!read_argon2(encoded, &costs) || costs.type != Argon2_id)
 		return true;
-	return costs.memory < MEMORY_KIB || (costs.passes < PASSES && costs.memory < 46 * 1024) ||
+	return costs.memory < MEMORY_KIB ||
+	       (costs.passes < PASSES && costs.memory < 46 * 1024) ||
 	       costs.salt_digits < SALT_DIGITS;
 }

@@ -2,7 +2,7 @@
  *
  * libjwt 1.10 takes the algorithm from the token, looks at no claim and puts the token on the
  * stack.  So it sees only what has our one header, three canonical parts and a bounded size, it
- * is asked for nothing but the signature, and the claims are read from the bytes by json_parse. */
+ * is asked for nothing but the signature, and the claims are read by json_parse. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,21 +15,21 @@
 
 #include "internal.h"
 
-#define LIMIT_PEM    8192               /* bytes of a key file */
-#define LIMIT_NAME   255                /* bytes of jti and fam */
+#define LIMIT_PEM 8192                   /* bytes of a key file */
+#define LIMIT_NAME 255                   /* bytes of jti and fam */
 #define LIFE_SECONDS (30 * 24 * 60 * 60) /* no token of ours outlives its family */
-#define SKEW_SECONDS 60                 /* clocks of two hosts may differ by */
-#define REMEMBERED   512                /* verified tokens that a worker keeps in mind */
+#define SKEW_SECONDS 60                  /* clocks of two hosts may differ by */
+#define REMEMBERED 512                   /* verified tokens that a worker keeps in mind */
 
 /* {"alg":"ES256","typ":"JWT"}, as libjwt writes it. */
-#define HEADER         "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9"
+#define HEADER "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9"
 #define SIGNATURE_SIZE 86 /* 64 bytes in base64url */
 
-static char        public_key[LIMIT_PEM], private_key[LIMIT_PEM];
+static char public_key[LIMIT_PEM], private_key[LIMIT_PEM];
 static const char *issuer, *audience;
 
-/* SHA-256 of tokens whose signature was seen to be good: libjwt reads the PEM anew at each check,
- * which takes most of its time.  A digest of zeros, an empty place, matches no token. */
+/* SHA-256 of tokens whose signature was seen to be good: libjwt reads the PEM anew at each
+ * check, which takes most of its time.  A digest of zeros, an empty place, matches no token. */
 static unsigned char verified[REMEMBERED][SHA256_SIZE];
 
 /* ---- Configuration ---- */
@@ -41,13 +41,14 @@ static void read_pem(const char *name, bool private, char pem[LIMIT_PEM])
 	if (!path)
 		die("could not start: %s is not set", name);
 
-	int         file = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	int file = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	struct stat about;
 
 	if (file < 0 || fstat(file, &about) < 0)
 		die("could not read %s %s: %s", name, path, strerror(errno));
 	if (private && about.st_mode & 077)
-		die("could not start: %s %s may be read or written by others than its owner", name, path);
+		die("could not start: %s %s may be read or written by others than its owner",
+		    name, path);
 
 	ssize_t size = read(file, pem, LIMIT_PEM - 1);
 
@@ -83,7 +84,7 @@ static void release_jwt(void *jwt)
 const char *issue_token(struct arena *arena, const struct claims *claims)
 {
 	const char *user_id = arena_printf(arena, "%lld", (long long)claims->user_id);
-	jwt_t      *jwt = NULL;
+	jwt_t *jwt = NULL;
 
 	assert(*private_key);
 	if (jwt_new(&jwt))
@@ -131,9 +132,10 @@ static int base64url_value(char c)
 }
 
 /* Bytes of a part in canonical base64url: no padding, no unused bits set.  NULL: it is not. */
-static char *base64url_decode(struct arena *arena, const char *part, size_t size, size_t *decoded)
+static char *base64url_decode(struct arena *arena, const char *part, size_t size,
+                              size_t *decoded)
 {
-	char    *bytes = arena_alloc(arena, size + 1);
+	char *bytes = arena_alloc(arena, size + 1);
 	unsigned held = 0, bits = 0;
 
 	*decoded = 0;
@@ -152,11 +154,11 @@ static char *base64url_decode(struct arena *arena, const char *part, size_t size
 	return bits < 6 && !(held & ((1u << bits) - 1)) ? bytes : NULL;
 }
 
-/* The payload of a token of our form; NULL: it has another header, other parts or is too long. */
+/* The payload of a token of our form; NULL: another header, other parts, or too long. */
 static const char *payload_of(struct arena *arena, const char *token, size_t *size)
 {
 	static const char header_part[] = HEADER ".";
-	const size_t      header_size = sizeof(header_part) - 1;
+	const size_t header_size = sizeof(header_part) - 1;
 
 	if (strnlen(token, LIMIT_TOKEN + 1) > LIMIT_TOKEN ||
 	    strncmp(token, header_part, header_size) != 0)
@@ -164,7 +166,7 @@ static const char *payload_of(struct arena *arena, const char *token, size_t *si
 
 	const char *payload = token + header_size;
 	const char *dot = strchr(payload, '.');
-	size_t      signature_size;
+	size_t signature_size;
 
 	if (!dot || dot == payload || strlen(dot + 1) != SIGNATURE_SIZE ||
 	    !base64url_decode(arena, dot + 1, SIGNATURE_SIZE, &signature_size))
@@ -175,7 +177,7 @@ static const char *payload_of(struct arena *arena, const char *token, size_t *si
 static bool is_signed(const char *token)
 {
 	unsigned char digest[SHA256_SIZE];
-	jwt_t        *jwt = NULL;
+	jwt_t *jwt = NULL;
 
 	sha256(token, strlen(token), digest);
 
@@ -201,7 +203,7 @@ static bool is_signed(const char *token)
 static const char *text_claim(const struct json *json, const char *name)
 {
 	const struct json *claim = json_member(json, name);
-	const char        *text = claim && json_kind(claim) == JSON_STRING ? json_string(claim) : "";
+	const char *text = claim && json_kind(claim) == JSON_STRING ? json_string(claim) : "";
 
 	return *text && strlen(text) <= LIMIT_NAME ? text : NULL;
 }
@@ -211,8 +213,9 @@ static int64_t time_claim(const struct json *json, const char *name)
 {
 	const struct json *claim = json_member(json, name);
 
-	return claim && json_kind(claim) == JSON_NUMBER && json_int(json, name) > 0 ?
-	               json_int(json, name) : 0;
+	return claim && json_kind(claim) == JSON_NUMBER && json_int(json, name) > 0
+	               ? json_int(json, name)
+	               : 0;
 }
 
 static bool claim_is(const struct json *json, const char *name, const char *value)
@@ -239,24 +242,25 @@ static int64_t user_claim(const struct json *json)
 {
 	const char *text = text_claim(json, "user_id");
 
-	if (!text || *text == '0' || strlen(text) > 18 || strspn(text, "0123456789") != strlen(text))
+	if (!text || *text == '0' || strlen(text) > 18 ||
+	    strspn(text, "0123456789") != strlen(text))
 		return 0;
 	return strtoll(text, NULL, 10);
 }
 
 static const struct claims *read_claims(struct arena *arena, const struct json *json)
 {
-	struct claims     *claims = arena_alloc(arena, sizeof(*claims));
+	struct claims *claims = arena_alloc(arena, sizeof(*claims));
 	const struct json *is_staff = json_member(json, "is_staff");
 
 	*claims = (struct claims){
-	        .type = text_claim(json, "token_type"),
-	        .jti = text_claim(json, "jti"),
-	        .family = text_claim(json, "fam"),
-	        .user_id = user_claim(json),
-	        .issued = time_claim(json, "iat"),
-	        .expires = time_claim(json, "exp"),
-	        .is_staff = json_true(json, "is_staff"),
+		.type = text_claim(json, "token_type"),
+		.jti = text_claim(json, "jti"),
+		.family = text_claim(json, "fam"),
+		.user_id = user_claim(json),
+		.issued = time_claim(json, "iat"),
+		.expires = time_claim(json, "exp"),
+		.is_staff = json_true(json, "is_staff"),
 	};
 	if (!claims->type || !claims->jti || !claims->family || !claims->user_id)
 		return NULL;
@@ -269,7 +273,7 @@ static const struct claims *read_claims(struct arena *arena, const struct json *
 
 const struct claims *read_token(struct arena *arena, const char *token, const char *type)
 {
-	size_t      size;
+	size_t size;
 	const char *payload = payload_of(arena, token, &size);
 
 	if (!payload || !is_signed(token))

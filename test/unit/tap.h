@@ -20,7 +20,8 @@ static inline bool is_text(const char *got, const char *wanted, const char *name
 	bool same = got && wanted ? !strcmp(got, wanted) : got == wanted;
 
 	if (!ok(same, name))
-		printf("# got '%s', wanted '%s'\n", got ? got : "(null)", wanted ? wanted : "(null)");
+		printf("# got '%s', wanted '%s'\n", got ? got : "(null)",
+		       wanted ? wanted : "(null)");
 	return same;
 }
 

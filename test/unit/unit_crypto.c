@@ -28,7 +28,8 @@ static void test_digests(void)
 /* Webhook signatures as Stripe's own library makes and checks them. */
 static void test_hmac(void)
 {
-	static const char body[] = "{\n  \"id\": \"evt_test_webhook\",\n  \"object\": \"event\"\n}";
+	static const char body[] =
+		"{\n  \"id\": \"evt_test_webhook\",\n  \"object\": \"event\"\n}";
 
 	is_text(hmac("test_secret", ""),
 	        "f7f9bd47fb987337b5796fdc1fdb9ba221d0d5396814bfcaf9521f43fd8927fd",
@@ -45,7 +46,8 @@ static void test_hmac(void)
 	is_text(hmac("whsec_test_secret", arena_printf(arena, "12345.%s", body)),
 	        "2672d138c9a412830f3bfe2ecc5bfb3277cf6f5b49d0119d77dd6cb64da1257e",
 	        "webhook signature at another time");
-	is_text(hmac("whsec_test_secret_rolled_key", arena_printf(arena, "1700000000.%s", body)),
+	is_text(hmac("whsec_test_secret_rolled_key",
+	             arena_printf(arena, "1700000000.%s", body)),
 	        "dc80d0334b78e0dbbc3d5352c151a428b746163b94ad381096bb293b9e650f1e",
 	        "webhook signature with another secret");
 	is_text(hmac("whsec_test_secret", "1700000000.{\"id\":\"evt_1\",\"object\":\"event\","
@@ -84,8 +86,8 @@ static void test_pbkdf2(void)
 
 static const char *output_of(const char *command)
 {
-	FILE  *pipe = popen(command, "r"); /* NOLINT(cert-env33-c): fixed commands of a test */
-	char  *text = arena_alloc(arena, 8192);
+	FILE *pipe = popen(command, "r"); /* NOLINT(cert-env33-c): fixed commands of a test */
+	char *text = arena_alloc(arena, 8192);
 	size_t size = pipe ? fread(text, 1, 8191, pipe) : 0;
 
 	if (!pipe || pclose(pipe) || !size)
@@ -98,17 +100,23 @@ static void test_keys(void)
 	char private[] = "/tmp/arnova-unit-XXXXXX";
 
 	close(mkstemp(private));
-	output_of(arena_printf(arena, "openssl genpkey -algorithm EC -pkeyopt "
-	                              "ec_paramgen_curve:P-256 | tee %s", private));
+	output_of(arena_printf(arena,
+	                       "openssl genpkey -algorithm EC -pkeyopt "
+	                       "ec_paramgen_curve:P-256 | tee %s",
+	                       private));
 
 	const char *key = output_of(arena_printf(arena, "cat %s", private));
-	const char *public = output_of(arena_printf(arena, "openssl pkey -pubout -in %s", private));
-	const char *p384 = output_of("openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384");
+	const char *public =
+		output_of(arena_printf(arena, "openssl pkey -pubout -in %s", private));
+	const char *p384 =
+		output_of("openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384");
 	const char *rsa = output_of("openssl genpkey -quiet -algorithm RSA 2>/dev/null");
 	const char *other = output_of("openssl genpkey -algorithm EC -pkeyopt "
 	                              "ec_paramgen_curve:P-256 | openssl pkey -pubout");
-	const char *locked = output_of(arena_printf(arena, "openssl pkey -in %s -aes128 -passout "
-	                                                   "pass:secret", private));
+	const char *locked = output_of(arena_printf(arena,
+	                                            "openssl pkey -in %s -aes128 -passout "
+	                                            "pass:secret",
+	                                            private));
 
 	unlink(private);
 	ok(key_is_p256(key, true), "a P-256 private key is one");

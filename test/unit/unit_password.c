@@ -65,15 +65,17 @@ static void test_stored(void)
 {
 	for (size_t i = 0; i < COUNT(stored); i++) {
 		ok(password_matches(stored[i].password, stored[i].encoded), stored[i].name);
-		ok(!password_matches("Correct horse battery", stored[i].encoded), "another one fails");
-		is_int(password_outdated(stored[i].encoded), stored[i].outdated, "outdated or not");
+		ok(!password_matches("Correct horse battery", stored[i].encoded),
+		   "another one fails");
+		is_int(password_outdated(stored[i].encoded), stored[i].outdated,
+		       "outdated or not");
 	}
 }
 
 static void test_ours(void)
 {
 	static const char prefix[] = "argon2$argon2id$v=19$m=19456,t=2,p=1$";
-	const char       *one = hash_password(arena, PASSWORD), *two = hash_password(arena, PASSWORD);
+	const char *one = hash_password(arena, PASSWORD), *two = hash_password(arena, PASSWORD);
 
 	ok(!strncmp(one, prefix, sizeof(prefix) - 1), "the form is Django's, with our costs");
 	is_int((long long)strcspn(one + sizeof(prefix) - 1, "$"), 22, "the salt has 16 bytes");
@@ -104,7 +106,7 @@ static void test_long(void)
 
 static void test_hostile(void)
 {
-	char            endless[100000];
+	char endless[100000];
 	struct timespec before, after;
 
 	memset(endless, '9', sizeof(endless));
@@ -112,7 +114,8 @@ static void test_hostile(void)
 	endless[sizeof(endless) - 1] = '\0';
 	clock_gettime(CLOCK_MONOTONIC, &before);
 	for (size_t i = 0; i < COUNT(hostile); i++)
-		if (!ok(!password_matches(PASSWORD, hostile[i]), "a hostile form matches nothing"))
+		if (!ok(!password_matches(PASSWORD, hostile[i]),
+		        "a hostile form matches nothing"))
 			printf("# %s\n", hostile[i]);
 	ok(!password_matches(PASSWORD, endless), "nor does an endless one");
 	clock_gettime(CLOCK_MONOTONIC, &after);
