@@ -113,7 +113,7 @@ POSTGRES  = $(eval POSTGRES := -I$(shell pg_config --includedir 2>/dev/null))$(P
 
 CPPFLAGS = -D_GNU_SOURCE -DARNOVA_VERSION='"$(VERSION)"' -I$(BUILD)/sql -Ishared $(POSTGRES)
 # Hidden, or libjwt would find our json_true and json_string where it means jansson's.
-CFLAGS   = -std=c17 -g -fPIE -fvisibility=hidden -fvisibility=hidden $(if $(SANITIZE),$(CHECKED),$(HARDENED)) $(WARNINGS) \
+CFLAGS   = -std=c17 -g -fPIE -fvisibility=hidden $(if $(SANITIZE),$(CHECKED),$(HARDENED)) $(WARNINGS) \
            $(if $(WERROR)$(CI),-Werror)
 LDFLAGS  = -pie -Wl,-z,relro,-z,now,--as-needed $(if $(SANITIZE),$(CHECKS))
 LDLIBS   = -lfcgi -lpq -lcjson -ljwt -lcurl -lcrypto -largon2

@@ -4,7 +4,7 @@
 #include "internal.h"
 
 #define PAGE_SIZE_DEFAULT 20
-#define PAGE_SIZE_MAX     100
+#define PAGE_SIZE_MAX 100
 
 struct page {
 	int64_t number, size;
@@ -49,10 +49,10 @@ static const char *page_link(const struct request *request, int64_t number)
 
 static struct reply answer_list(struct request *request, const struct query *query)
 {
-	struct page  page = page_of(request);
-	struct row  *row;
-	struct text  links = {.arena = request->arena};
-	const char  *next = NULL, *previous = NULL;
+	struct page page = page_of(request);
+	struct row *row;
+	struct text links = {.arena = request->arena};
+	const char *next = NULL, *previous = NULL;
 
 	set_param_int(request, "limit", page.size);
 	set_param_int(request, "offset", (page.number - 1) * page.size);
@@ -75,11 +75,12 @@ static struct reply answer_list(struct request *request, const struct query *que
 	}
 	if (links.size)
 		reply_header(request, "Link", "%s", links.bytes);
-	return reply_json(200, arena_printf(request->arena,
-	                                    "{\"count\":%lld,\"next\":%s,\"previous\":%s,\"results\":%s}",
-	                                    (long long)count, json_quote(request->arena, next),
-	                                    json_quote(request->arena, previous),
-	                                    column(row, "results")));
+	return reply_json(
+		200,
+		arena_printf(request->arena,
+	                     "{\"count\":%lld,\"next\":%s,\"previous\":%s,\"results\":%s}",
+	                     (long long)count, json_quote(request->arena, next),
+	                     json_quote(request->arena, previous), column(row, "results")));
 }
 
 static struct reply answer_json(struct request *request, const struct query *query)
@@ -118,7 +119,7 @@ struct reply answer(struct request *request, const struct query *query)
 struct reply write_then_show(struct request *request, const struct query *write,
                              const struct query *show)
 {
-	struct row  *row;
+	struct row *row;
 	struct reply reply;
 
 	if (!fetch(request, write, &row))

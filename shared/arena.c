@@ -11,18 +11,18 @@
 #include <sanitizer/asan_interface.h>
 #else
 /* Without the sanitizer an arena's free space needs no marks. */
-#define ASAN_POISON_MEMORY_REGION(at, size)   ((void)(at), (void)(size))
+#define ASAN_POISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
 #define ASAN_UNPOISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
 #endif
 
 #define BLOCK_SIZE (32 * 1024)
-#define ALIGNMENT  16
+#define ALIGNMENT 16
 /* Between two allocations in sanitizer builds, so that an overrun hits poison. */
 #define RED_ZONE 16
 
 struct block {
 	struct block *next;
-	size_t        room, used;
+	size_t room, used;
 	_Alignas(ALIGNMENT) char bytes[];
 };
 
@@ -33,7 +33,7 @@ struct deferred {
 };
 
 struct arena {
-	struct block    *blocks; /* the newest first; the last one is kept by arena_reset() */
+	struct block *blocks; /* the newest first; the last one is kept by arena_reset() */
 	struct deferred *deferred;
 };
 
@@ -93,7 +93,7 @@ void arena_destroy(struct arena *arena)
 
 void *arena_alloc(struct arena *arena, size_t size)
 {
-	size_t        need = (size + RED_ZONE + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+	size_t need = (size + RED_ZONE + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 	struct block *block = arena->blocks;
 
 	assert(need >= size);
@@ -122,7 +122,7 @@ static char *print(struct arena *arena, const char *format, va_list arguments)
 
 	va_copy(again, arguments);
 
-	int   size = vsnprintf(NULL, 0, format, again);
+	int size = vsnprintf(NULL, 0, format, again);
 	char *text = arena_alloc(arena, (size_t)size + 1);
 
 	va_end(again);
@@ -154,7 +154,7 @@ void text_add(struct text *text, const char *bytes, size_t size)
 {
 	if (text->size + size + 1 > text->room) {
 		size_t room = (text->size + size + 1) * 2 + 64;
-		char  *bigger = arena_alloc(text->arena, room);
+		char *bigger = arena_alloc(text->arena, room);
 
 		if (text->size)
 			memcpy(bigger, text->bytes, text->size);

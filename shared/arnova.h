@@ -11,14 +11,15 @@
 #include <stdint.h>
 
 #define PRINTF_LIKE(at, first) __attribute__((format(printf, at, first)))
-#define MUST_USE               __attribute__((warn_unused_result))
-#define COUNT(array)           (sizeof(array) / sizeof((array)[0]))
+#define MUST_USE __attribute__((warn_unused_result))
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* ---- Memory: one arena per request, emptied once the reply is sent. ---- */
 
 struct arena;
 
-/* Zeroed and aligned.  Running out of memory ends the process; its supervisor starts another. */
+/* Zeroed and aligned.  Running out of memory ends the process; its supervisor starts another.
+ */
 void *arena_alloc(struct arena *arena, size_t size);
 char *arena_copy(struct arena *arena, const char *text, size_t size); /* adds the NUL */
 char *arena_printf(struct arena *arena, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -32,7 +33,8 @@ void arena_defer(struct arena *arena, void (*release)(void *), void *object);
 /* A value arrives as text in the request's parameters, in the form that PostgreSQL reads:
  * BOOLEAN as true/false, OBJECT and LIST as JSON text holding the declared fields only. */
 enum kind {
-	TEXT = 1, /* min..max characters; control characters but tab and line breaks are refused */
+	TEXT = 1, /* min..max characters; control characters but tab and line breaks are refused
+	           */
 	EMAIL,    /* TEXT with one @ and a dotted domain; at most 254 characters */
 	URL,      /* TEXT, http(s)://... or an absolute path /... */
 	SLUG,     /* TEXT of letters, digits, - and _ */
@@ -45,9 +47,9 @@ enum kind {
 	TIME,     /* RFC 3339 */
 	CHOICE,   /* TEXT, one of .choices ("a b c") */
 	IDS,      /* in a query string: 1,2,3; at most max of them */
-	OBJECT,   /* .fields declares its members; without .fields any members with text values */
-	LIST,     /* of objects of .fields; min..max elements */
-	ANY,      /* whatever JSON a sibling sends */
+	OBJECT, /* .fields declares its members; without .fields any members with text values */
+	LIST,   /* of objects of .fields; min..max elements */
+	ANY,    /* whatever JSON a sibling sends */
 };
 
 enum { REQUIRED = 1, NULLABLE = 2, READ_ONLY = 4, SECRET = 8 };
@@ -55,11 +57,11 @@ enum { REQUIRED = 1, NULLABLE = 2, READ_ONLY = 4, SECRET = 8 };
  * SECRET: TEXT in which every character is allowed but NUL (passwords). */
 
 struct field {
-	const char         *name;
-	enum kind           kind;
-	unsigned            flags;
-	int64_t             min, max;
-	const char         *choices;
+	const char *name;
+	enum kind kind;
+	unsigned flags;
+	int64_t min, max;
+	const char *choices;
 	const struct field *fields; /* array that ends with a field without a name */
 };
 
@@ -71,32 +73,32 @@ enum method { GET = 1, POST, PUT, PATCH, DELETE };
 enum access { ANYONE = 0, USER = 1, STAFF = 2, SERVICE = 4 };
 
 struct caller {
-	unsigned    access;  /* set of enum access; 0 for a visitor */
-	int64_t     user_id; /* 0 for a visitor and for a service */
-	const char *family;  /* the session that the access token belongs to; "" without one */
+	unsigned access;    /* set of enum access; 0 for a visitor */
+	int64_t user_id;    /* 0 for a visitor and for a service */
+	const char *family; /* the session that the access token belongs to; "" without one */
 };
 
 struct request {
-	struct arena  *arena;
-	enum method    method; /* HEAD is a GET whose body is not sent */
-	const char    *path;   /* normalised: decoded once, always with its closing slash */
-	const char    *body;   /* raw bytes, for signatures; "" without one */
-	size_t         body_size;
-	struct caller  caller;
-	const char    *id;      /* X-Request-ID, taken or made */
-	const char    *client;  /* address of the client */
-	struct reply  *failure; /* the reply to give after a call below returned false */
+	struct arena *arena;
+	enum method method; /* HEAD is a GET whose body is not sent */
+	const char *path;   /* normalised: decoded once, always with its closing slash */
+	const char *body;   /* raw bytes, for signatures; "" without one */
+	size_t body_size;
+	struct caller caller;
+	const char *id;          /* X-Request-ID, taken or made */
+	const char *client;      /* address of the client */
+	struct reply *failure;   /* the reply to give after a call below returned false */
 	struct private *private; /* what the house keeps for itself */
 };
 
 /* The value of a parameter from the path (":id"), the query string, the body or set_param().
  * NULL where an optional one was left out or null.  Asserts that the name is declared. */
 const char *param(const struct request *request, const char *name);
-int64_t     param_int(const struct request *request, const char *name); /* 0 when absent */
-bool        has_param(const struct request *request, const char *name); /* sent, maybe as null */
-bool        has_only_param(const struct request *request, const struct field *shape, const char *name);
-void        set_param(struct request *request, const char *name, const char *value);
-void        set_param_int(struct request *request, const char *name, int64_t value);
+int64_t param_int(const struct request *request, const char *name); /* 0 when absent */
+bool has_param(const struct request *request, const char *name);    /* sent, maybe as null */
+bool has_only_param(const struct request *request, const struct field *shape, const char *name);
+void set_param(struct request *request, const char *name, const char *value);
+void set_param_int(struct request *request, const char *name, int64_t value);
 
 /* Always declared for queries: user_id (NULL for a visitor), is_staff, is_service, request_id,
  * client, currency (the shop's), body (the body's declared fields as JSON), limit and offset
@@ -108,24 +110,26 @@ const char *header(const struct request *request, const char *name);
 /* ---- Replies: a handler maps a request to a reply, so it answers exactly once. ---- */
 
 struct reply {
-	int         status;
+	int status;
 	const char *body; /* JSON; NULL for none */
 };
 
 struct reply reply_json(int status, const char *json) MUST_USE;
 struct reply reply_empty(int status) MUST_USE;
-void         reply_header(struct request *request, const char *name, const char *format, ...)
-        PRINTF_LIKE(3, 4);
+void reply_header(struct request *request, const char *name, const char *format, ...)
+	PRINTF_LIKE(3, 4);
 
-/* Problem details, RFC 9457.  The code is one of the table in problem.c, which gives the status,
- * the title and the usual detail; an unknown code is a bug and asserts. */
+/* Problem details, RFC 9457.  The code is one of the table in problem.c, which gives the
+ * status, the title and the usual detail; an unknown code is a bug and asserts. */
 struct reply problem(struct request *request, const char *code) MUST_USE;
 
 /* The same with extra members: the inside of a JSON object, such as "\"from\":\"a\"". */
-struct reply problem_with(struct request *request, const char *code, const char *members) MUST_USE;
+struct reply problem_with(struct request *request, const char *code,
+                          const char *members) MUST_USE;
 
 /* 400 invalid with one error under one field ("items[0].quantity"). */
-struct reply problem_field(struct request *request, const char *field, const char *message) MUST_USE;
+struct reply problem_field(struct request *request, const char *field,
+                           const char *message) MUST_USE;
 
 /* ---- Queries: named in sql/SERVICE/NAME.sql, compiled into build/sql/SERVICE.h. ---- */
 
@@ -133,19 +137,20 @@ struct reply problem_field(struct request *request, const char *field, const cha
  * become a page; ":row" at most one row for C to read; ":none" nothing. */
 enum rows { ROWS_JSON = 1, ROWS_LIST, ROWS_ROW, ROWS_NONE };
 
-/* A piece of a statement; part of the text only if the parameter `when` is (or, negated, is not)
- * present and, where `is` is given, has that value.  Only these fixed texts ever become SQL. */
+/* A piece of a statement; part of the text only if the parameter `when` is (or, negated, is
+ * not) present and, where `is` is given, has that value.  Only these fixed texts ever become
+ * SQL. */
 struct part {
 	const char *text;
 	const char *when;
 	const char *is;
-	bool        negated;
-	uint64_t    uses; /* bit n: the text holds $n+1 */
+	bool negated;
+	uint64_t uses; /* bit n: the text holds $n+1 */
 };
 
 struct query {
-	const char        *name;
-	enum rows          rows;
+	const char *name;
+	enum rows rows;
 	const struct part *parts;  /* ends with a part without text */
 	const char *const *params; /* names bound to $1, $2, ...; ends with NULL */
 };
@@ -156,20 +161,20 @@ struct query {
  * column "status" gets that status. */
 struct reply answer(struct request *request, const struct query *query) MUST_USE;
 
-/* Runs `write`, a :row query, then answers with `show`, which sees what was written.  No row is a
- * 404.  The row's columns become parameters for `show`; one named "location" makes the reply a
- * 201 with that header. */
+/* Runs `write`, a :row query, then answers with `show`, which sees what was written.  No row is
+ * a 404.  The row's columns become parameters for `show`; one named "location" makes the reply
+ * a 201 with that header. */
 struct reply write_then_show(struct request *request, const struct query *write,
                              const struct query *show) MUST_USE;
 
 /* Runs a query for a handler that looks at values.  False: *request->failure is the reply.
  * *row is NULL when there was no row. */
 struct row;
-bool        fetch(struct request *request, const struct query *query, struct row **row) MUST_USE;
-bool        run(struct request *request, const struct query *query) MUST_USE;
-const char *column(const struct row *row, const char *name);     /* NULL for SQL's null */
-int64_t     column_int(const struct row *row, const char *name); /* 0 for SQL's null */
-bool        column_is(const struct row *row, const char *name, const char *value);
+bool fetch(struct request *request, const struct query *query, struct row **row) MUST_USE;
+bool run(struct request *request, const struct query *query) MUST_USE;
+const char *column(const struct row *row, const char *name); /* NULL for SQL's null */
+int64_t column_int(const struct row *row, const char *name); /* 0 for SQL's null */
+bool column_is(const struct row *row, const char *name, const char *value);
 
 /* A handler's queries share one transaction, begun at the first, committed when the reply's
  * status is below 400 and rolled back otherwise.  commit() ends it early: before every call to
@@ -180,15 +185,16 @@ bool commit(struct request *request) MUST_USE;
 
 struct json;
 
-/* NULL if the text is not strict JSON (RFC 8259; duplicate names refused, 32 levels at most). */
+/* NULL if the text is not strict JSON (RFC 8259; duplicate names refused, 32 levels at most).
+ */
 struct json *json_parse(struct arena *arena, const char *text, size_t size);
 
 /* The value at a path such as "error.payment_intent.id" or "items[0].price".  json_text gives
  * strings, numbers and booleans as text; NULL for null and for what is not there.  json_raw
  * gives any value as JSON text; NULL when it is not there. */
 const char *json_text(struct arena *arena, const struct json *json, const char *path);
-int64_t     json_int(const struct json *json, const char *path); /* 0 when not an integer */
-bool        json_true(const struct json *json, const char *path);
+int64_t json_int(const struct json *json, const char *path); /* 0 when not an integer */
+bool json_true(const struct json *json, const char *path);
 const char *json_raw(struct arena *arena, const struct json *json, const char *path);
 
 /* Text as a JSON string with its quotes; "null" for NULL. */
@@ -204,11 +210,11 @@ enum outcome { ANSWERED = 1, NOT_SENT, UNKNOWN };
 
 struct response {
 	enum outcome outcome;
-	int          status; /* 0 unless ANSWERED */
-	struct json *json;   /* NULL when there is no body or it is not JSON */
-	const char  *body;
-	const char  *request_id;   /* the peer's Request-Id, NULL without one */
-	const char  *should_retry; /* Stripe-Should-Retry, NULL without one */
+	int status;        /* 0 unless ANSWERED */
+	struct json *json; /* NULL when there is no body or it is not JSON */
+	const char *body;
+	const char *request_id;   /* the peer's Request-Id, NULL without one */
+	const char *should_retry; /* Stripe-Should-Retry, NULL without one */
 };
 
 /* Asks a sibling under /internal/v1/ with the service token, the request's id and what is left
@@ -223,11 +229,11 @@ struct reply reply_from(struct request *request, const struct response *response
 
 /* One HTTP call to somebody who is not a sibling.  Headers: array that ends with NULL. */
 struct call {
-	enum method        method;
-	const char        *url;
+	enum method method;
+	const char *url;
 	const char *const *headers;
-	const char        *body;
-	long               timeout_ms; /* at most; the request's deadline may be nearer */
+	const char *body;
+	long timeout_ms; /* at most; the request's deadline may be nearer */
 };
 struct response call(struct request *request, const struct call *call) MUST_USE;
 
@@ -241,7 +247,7 @@ long time_left(const struct request *request);
 /* ---- Money and currencies (ISO 4217; docs.stripe.com/currencies). ---- */
 
 struct currency {
-	char    code[4];
+	char code[4];
 	uint8_t decimals;        /* on the wire and in our tables */
 	uint8_t stripe_decimals; /* in Stripe's amounts */
 	int32_t minimum;         /* smallest charge in our minor units; 0 where none is known */
@@ -253,25 +259,27 @@ const struct currency *currency_find(const char *code); /* NULL: not one we take
 bool money_parse(const char *text, const struct currency *currency, int64_t *minor) MUST_USE;
 const char *money_text(struct arena *arena, int64_t minor, const struct currency *currency);
 
-/* To and from Stripe's smallest unit.  False: Stripe cannot express it (KWD 1.255, ISK 1.50). */
+/* To and from Stripe's smallest unit.  False: Stripe cannot express it (KWD 1.255, ISK 1.50).
+ */
 bool money_to_stripe(int64_t minor, const struct currency *currency, int64_t *amount) MUST_USE;
-bool money_from_stripe(int64_t amount, const struct currency *currency, int64_t *minor) MUST_USE;
+bool money_from_stripe(int64_t amount, const struct currency *currency,
+                       int64_t *minor) MUST_USE;
 
 /* ---- Identity: passwords and tokens. ---- */
 
 /* Django's encoded forms.  Hashing takes tens of milliseconds and 19 MiB by design. */
 const char *hash_password(struct arena *arena, const char *password);
-bool        password_matches(const char *password, const char *encoded);
-bool        password_outdated(const char *encoded);
+bool password_matches(const char *password, const char *encoded);
+bool password_outdated(const char *encoded);
 
 /* What a token says (djangorestframework-simplejwt's claims).  is_staff is informative. */
 struct claims {
 	const char *type; /* "access" or "refresh" */
 	const char *jti;
 	const char *family;
-	int64_t     user_id;
-	int64_t     issued, expires; /* Unix seconds */
-	bool        is_staff;
+	int64_t user_id;
+	int64_t issued, expires; /* Unix seconds */
+	bool is_staff;
 };
 
 const char *issue_token(struct arena *arena, const struct claims *claims); /* users alone */
@@ -286,9 +294,10 @@ const struct claims *read_token(struct arena *arena, const char *token, const ch
 /* ---- Bytes. ---- */
 
 const char *sha256_hex(struct arena *arena, const void *bytes, size_t size);
-const char *hmac_sha256_hex(struct arena *arena, const char *key, const void *bytes, size_t size);
+const char *hmac_sha256_hex(struct arena *arena, const char *key, const void *bytes,
+                            size_t size);
 const char *random_hex(struct arena *arena, size_t bytes);
-bool        same_text(const char *a, const char *b); /* in constant time for equal lengths */
+bool same_text(const char *a, const char *b); /* in constant time for equal lengths */
 
 /* ---- Routes: each service is one table, and serve() is its main loop. ---- */
 
@@ -299,27 +308,31 @@ enum { KEYED = 1, LONG = 2, RAW = 4 };
  * RAW: the body is no JSON of a shape; the handler checks its bytes. */
 
 struct route {
-	enum method         method;
-	const char         *path;    /* "/api/v1/products/:id/"; names that end in "id" match an id,
-	                              * :slug an id or a slug, others any segment */
-	unsigned            access;  /* set of enum access */
-	unsigned            flags;
+	enum method method;
+	const char *path; /* "/api/v1/products/:id/"; names that end in "id" match an id,
+	                   * :slug an id or a slug, others any segment */
+	unsigned access;  /* set of enum access */
+	unsigned flags;
 	const struct field *accepts; /* shape of the body (GET: of the query string) */
 	const struct query *query;   /* either: the whole answer is one query ... */
-	const struct query *show;    /* ... or `query` writes and this one shows what became of it ... */
-	handler            *handler; /* ... or: C has something to decide */
+	const struct query
+		*show;    /* ... or `query` writes and this one shows what became of it ... */
+	handler *handler; /* ... or: C has something to decide */
 };
 
 struct service_definition {
-	const char         *name;
+	const char *name;
 	const struct route *routes;
-	size_t              count;
-	int                 schema_version;
+	size_t count;
+	int schema_version;
 };
 
 /* Fields of the query string of every list: page and page_size. */
-#define PAGE_FIELDS {"page", INTEGER, .min = 1, .max = 1000000}, \
-                    {"page_size", INTEGER, .min = 1, .max = 1000000}
+#define PAGE_FIELDS                                            \
+	{"page", INTEGER, .min = 1, .max = 1000000},           \
+	{                                                      \
+		"page_size", INTEGER, .min = 1, .max = 1000000 \
+	}
 
 /* Shape of POST /internal/v1/events/, which every service has: event_id, type, aggregate_id,
  * version, payload. */

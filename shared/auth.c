@@ -14,7 +14,8 @@ void auth_configure(void)
 		size_t size = strcspn(tokens, ",");
 
 		if (size < LIMIT_SECRET)
-			die("could not start: SERVICE_TOKEN must have at least %d characters", LIMIT_SECRET);
+			die("could not start: SERVICE_TOKEN must have at least %d characters",
+			    LIMIT_SECRET);
 		tokens += size + (tokens[size] == ',');
 	}
 }
@@ -23,7 +24,7 @@ void auth_configure(void)
 static bool is_service_token(struct arena *arena, const char *token)
 {
 	const char *tokens = setting("SERVICE_TOKEN", "");
-	bool        matches = false;
+	bool matches = false;
 
 	while (*tokens) {
 		size_t size = strcspn(tokens, ",");
@@ -56,8 +57,8 @@ bool authenticate(struct request *request, struct reply *reply)
 		*reply = problem(request, "token_not_valid");
 		return false;
 	}
-	request->caller = (struct caller){USER | (claims->is_staff ? STAFF : 0U), claims->user_id,
-	                                  claims->family};
+	request->caller = (struct caller){USER | (claims->is_staff ? STAFF : 0U),
+	                                  claims->user_id, claims->family};
 	return true;
 }
 
@@ -65,6 +66,7 @@ bool authorise(struct request *request, const struct route *route, struct reply 
 {
 	if (route->access == ANYONE || route->access & request->caller.access)
 		return true;
-	*reply = problem(request, request->caller.access ? "permission_denied" : "not_authenticated");
+	*reply = problem(request,
+	                 request->caller.access ? "permission_denied" : "not_authenticated");
 	return false;
 }

@@ -40,7 +40,7 @@ const char *setting(const char *name, const char *fallback)
 long setting_number(const char *name, long fallback, long min, long max)
 {
 	const char *text = setting(name, NULL);
-	char       *end;
+	char *end;
 
 	if (!text)
 		return fallback;
@@ -49,6 +49,7 @@ long setting_number(const char *name, long fallback, long min, long max)
 	long number = strtol(text, &end, 10);
 
 	if (errno || *end || number < min || number > max)
-		die("could not start: %s must be a whole number from %ld to %ld", name, min, max);
+		die("could not start: %s must be a whole number from %ld to %ld", name, min,
+		    max);
 	return number;
 }

@@ -8,31 +8,32 @@
 #include "internal.h"
 
 #define LIMIT_PREPARED 1024 /* statements of one connection; a power of two */
-#define TEXT_OID       25
+#define TEXT_OID 25
 
 /* A query in one of its variants: bit n of mask says that part n is in. */
 struct prepared {
 	const struct query *query;
-	uint64_t            mask;
+	uint64_t mask;
 };
 
 struct connection {
-	const char     *service;
-	PGconn         *pg;
-	bool            in_transaction;
-	struct prepared prepared[LIMIT_PREPARED]; /* open hash table, emptied with the connection */
-	size_t          prepared_count;
+	const char *service;
+	PGconn *pg;
+	bool in_transaction;
+	struct prepared
+		prepared[LIMIT_PREPARED]; /* open hash table, emptied with the connection */
+	size_t prepared_count;
 };
 
 struct row {
 	PGresult *result;
 };
 
-static struct connection  connections[SERVICES];
+static struct connection connections[SERVICES];
 static struct connection *current;
-static bool               transaction_wanted; /* the next query begins one */
-static bool               committed;          /* something of this request is already kept */
-static bool               conflicted;         /* 40001 or 40P01: worth another run */
+static bool transaction_wanted; /* the next query begins one */
+static bool committed;          /* something of this request is already kept */
+static bool conflicted;         /* 40001 or 40P01: worth another run */
 
 /* ---- The connection ---- */
 
@@ -70,9 +71,18 @@ static PGconn *open_service(struct arena *arena, const char *service)
 	if (!url)
 		url = setting("DATABASE_URL", NULL);
 
-	const char *names[] = {"dbname", "user", "password", "host", "port", "options",
-	                       "connect_timeout", "client_encoding", "application_name", NULL};
-	const char *values[] = {url, NULL, NULL, NULL, NULL, options, "2", "UTF8", service, NULL};
+	const char *names[] = {"dbname",
+	                       "user",
+	                       "password",
+	                       "host",
+	                       "port",
+	                       "options",
+	                       "connect_timeout",
+	                       "client_encoding",
+	                       "application_name",
+	                       NULL};
+	const char *values[] = {url,     NULL, NULL,   NULL,    NULL,
+	                        options, "2",  "UTF8", service, NULL};
 
 	if (!url) {
 		values[0] = service_setting(arena, service, "_db_name");
@@ -143,14 +153,15 @@ static bool fail(struct request *request, struct reply reply)
 static struct reply raised(struct request *request, const char *state, const char *code,
                            const char *detail)
 {
-	int    status = (state[2] - '0') * 100 + (state[3] - '0') * 10 + (state[4] - '0');
+	int status = (state[2] - '0') * 100 + (state[3] - '0') * 10 + (state[4] - '0');
 	size_t size = detail ? strlen(detail) : 0;
 
 	return problem_status(request, status, code,
 	                      size > 2 ? arena_copy(request->arena, detail + 1, size - 2) : "");
 }
 
-/* "products_product_category_id_fkey" to "category_id"; foreign keys are named by PostgreSQL. */
+/* "products_product_category_id_fkey" to "category_id"; foreign keys are named by PostgreSQL.
+ */
 static const char *key_field(struct arena *arena, const char *constraint, const char *table)
 {
 	size_t prefix = strlen(table) + 1, size = strlen(constraint);
@@ -253,9 +264,9 @@ static const char *statement_name(struct arena *arena, const struct query *query
 static PGresult *prepare(struct arena *arena, const struct query *query, uint64_t mask)
 {
 	struct text sql = {.arena = arena};
-	Oid         types[64] = {0};
-	uint64_t    used = parameters_used(query, mask);
-	int         count = parameter_count(query);
+	Oid types[64] = {0};
+	uint64_t used = parameters_used(query, mask);
+	int count = parameter_count(query);
 
 	for (size_t i = 0; query->parts[i].text; i++)
 		if (mask >> i & 1)
@@ -263,13 +274,15 @@ static PGresult *prepare(struct arena *arena, const struct query *query, uint64_
 	for (int i = 0; i < count; i++)
 		if (!(used >> i & 1))
 			types[i] = TEXT_OID; /* else the server cannot tell its type */
-	return PQprepare(current->pg, statement_name(arena, query, mask), sql.bytes, count, types);
+	return PQprepare(current->pg, statement_name(arena, query, mask), sql.bytes, count,
+	                 types);
 }
 
 static struct prepared *prepared_slot(const struct query *query, uint64_t mask)
 {
-	size_t at = ((uintptr_t)query / 16 + (size_t)(mask * UINT64_C(0x9E3779B97F4A7C15) >> 40)) %
-	            LIMIT_PREPARED;
+	size_t at =
+		((uintptr_t)query / 16 + (size_t)(mask * UINT64_C(0x9E3779B97F4A7C15) >> 40)) %
+		LIMIT_PREPARED;
 
 	while (current->prepared[at].query &&
 	       (current->prepared[at].query != query || current->prepared[at].mask != mask))
@@ -288,9 +301,9 @@ static bool succeeded(const PGresult *result)
 static PGresult *execute(struct request *request, const struct query *query, uint64_t mask)
 {
 	struct prepared *slot = prepared_slot(query, mask);
-	const char      *values[64] = {0};
-	uint64_t         used = parameters_used(query, mask);
-	int              count = parameter_count(query);
+	const char *values[64] = {0};
+	uint64_t used = parameters_used(query, mask);
+	int count = parameter_count(query);
 
 	if (!slot->query) {
 		PGresult *result = prepare(request->arena, query, mask);
@@ -304,8 +317,8 @@ static PGresult *execute(struct request *request, const struct query *query, uin
 	}
 	for (int i = 0; i < count; i++)
 		values[i] = used >> i & 1 ? param(request, query->params[i]) : NULL;
-	return PQexecPrepared(current->pg, statement_name(request->arena, query, mask), count, values,
-	                      NULL, NULL, 0);
+	return PQexecPrepared(current->pg, statement_name(request->arena, query, mask), count,
+	                      values, NULL, NULL, 0);
 }
 
 static bool begin(struct request *request)
@@ -315,7 +328,7 @@ static bool begin(struct request *request)
 			break;
 
 		PGresult *result = PQexec(current->pg, "BEGIN");
-		bool      begun = succeeded(result);
+		bool begun = succeeded(result);
 
 		PQclear(result);
 		if (begun) {
@@ -349,8 +362,8 @@ static bool query_result(struct request *request, const struct query *query, PGr
 
 	if (!current->in_transaction && transaction_wanted && !begin(request))
 		return false;
-	*result = current->in_transaction ? execute(request, query, mask) :
-	                                    execute_read(request, query, mask);
+	*result = current->in_transaction ? execute(request, query, mask)
+	                                  : execute_read(request, query, mask);
 	if (!*result)
 		return fail(request, problem(request, "upstream_unavailable"));
 	return succeeded(*result) || fail_with(request, *result);
@@ -418,7 +431,8 @@ void columns_to_params(struct request *request, const struct row *row)
 {
 	for (int i = 0; i < PQnfields(row->result); i++)
 		set_param(request, arena_printf(request->arena, "%s", PQfname(row->result, i)),
-		          PQgetisnull(row->result, 0, i) ? NULL : PQgetvalue(row->result, 0, i));
+		          PQgetisnull(row->result, 0, i) ? NULL
+		                                         : PQgetvalue(row->result, 0, i));
 }
 
 /* ---- Transactions ---- */
@@ -498,7 +512,7 @@ bool db_owner_connect(const char *url)
 bool db_owner_script(const char *sql)
 {
 	PGresult *result = PQexec(owner, sql);
-	bool      done = succeeded(result) || PQresultStatus(result) == PGRES_EMPTY_QUERY;
+	bool done = succeeded(result) || PQresultStatus(result) == PGRES_EMPTY_QUERY;
 
 	PQclear(result);
 	return done;
@@ -506,11 +520,13 @@ bool db_owner_script(const char *sql)
 
 const char *db_owner_value(struct arena *arena, const char *sql)
 {
-	PGresult   *result = PQexec(owner, sql);
+	PGresult *result = PQexec(owner, sql);
 	const char *value = NULL;
 
-	if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) && !PQgetisnull(result, 0, 0))
-		value = arena_copy(arena, PQgetvalue(result, 0, 0), strlen(PQgetvalue(result, 0, 0)));
+	if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) &&
+	    !PQgetisnull(result, 0, 0))
+		value = arena_copy(arena, PQgetvalue(result, 0, 0),
+		                   strlen(PQgetvalue(result, 0, 0)));
 	PQclear(result);
 	return value;
 }
@@ -534,7 +550,7 @@ const char *db_check_query(struct arena *arena, const struct query *query, uint6
 	if (!connected(arena))
 		return PQerrorMessage(current->pg);
 
-	PGresult   *result = prepare(arena, query, mask);
+	PGresult *result = prepare(arena, query, mask);
 	const char *message = NULL;
 
 	if (!succeeded(result))

@@ -11,11 +11,11 @@
 
 #include "internal.h"
 
-static FCGX_Request          fcgi_request;
-static bool                  is_cgi, started;
-static char                **cgi_environ; /* plain CGI: the variables of its one request */
+static FCGX_Request fcgi_request;
+static bool is_cgi, started;
+static char **cgi_environ; /* plain CGI: the variables of its one request */
 static volatile sig_atomic_t stopping;
-static sigset_t              while_waiting; /* the mask outside of a request */
+static sigset_t while_waiting; /* the mask outside of a request */
 
 extern char **environ;
 
@@ -31,7 +31,7 @@ static void prepare(void)
 {
 	static const int ends[] = {SIGTERM, SIGINT, SIGUSR1, SIGQUIT, SIGHUP};
 	struct sigaction action = {.sa_handler = stop};
-	sigset_t         blocked;
+	sigset_t blocked;
 
 	started = true;
 	sigemptyset(&blocked);

@@ -1,4 +1,5 @@
-/* idempotency.c: Idempotency-Key (api.md section 1; the state lives in sql/shared/001_house.sql). */
+/* idempotency.c: Idempotency-Key (api.md section 1; the state lives in
+ * sql/shared/001_house.sql). */
 #include <string.h>
 
 #include "internal.h"
@@ -11,7 +12,7 @@
 static const char *key_of(struct request *request)
 {
 	const char *key = header(request, "Idempotency-Key");
-	size_t      size = key ? strlen(key) : 0;
+	size_t size = key ? strlen(key) : 0;
 
 	if (size >= 2 && key[0] == '"' && key[size - 1] == '"')
 		key = arena_copy(request->arena, key + 1, size -= 2);
@@ -48,7 +49,8 @@ static bool take_up(struct request *request, const struct row *row, struct reply
 
 		text_add(&request->private->headers, headers, strlen(headers));
 		reply_header(request, "Idempotent-Replayed", "true");
-		return refuse(reply, reply_json((int)column_int(row, "status"), column(row, "body")));
+		return refuse(reply,
+		              reply_json((int)column_int(row, "status"), column(row, "body")));
 	}
 	request->private->holds_key = true;
 	return true;
@@ -87,8 +89,8 @@ struct reply idempotency_end(struct request *request, struct reply reply)
 	if (!request->private->holds_key)
 		return reply;
 	set_param_int(request, "reply_status", reply.status);
-	set_param(request, "reply_headers", request->private->headers.size ?
-	                                            request->private->headers.bytes : "");
+	set_param(request, "reply_headers",
+	          request->private->headers.size ? request->private->headers.bytes : "");
 	set_param(request, "reply_body", reply.body);
 	if (!run(request, kept ? &sql_idempotency_keep : &sql_idempotency_forget) && kept)
 		return *request->failure;

@@ -4,47 +4,62 @@
 
 #include "arnova.h"
 
-#define LIMIT_BODY       (1024 * 1024) /* bytes of a request's body */
-#define LIMIT_DEPTH      32            /* levels of JSON */
-#define LIMIT_PATH       2048          /* bytes of a request's path */
-#define LIMIT_QUERY      8192          /* bytes of a query string */
-#define LIMIT_PARAMETERS 96            /* parameters of a request or a query */
-#define LIMIT_TOKEN      4096          /* bytes of a JWT */
-#define LIMIT_HEADER     4096          /* bytes of a header of ours */
-#define LIMIT_SECRET     32            /* bytes that a secret has at least */
+#define LIMIT_BODY (1024 * 1024) /* bytes of a request's body */
+#define LIMIT_DEPTH 32           /* levels of JSON */
+#define LIMIT_PATH 2048          /* bytes of a request's path */
+#define LIMIT_QUERY 8192         /* bytes of a query string */
+#define LIMIT_PARAMETERS 96      /* parameters of a request or a query */
+#define LIMIT_TOKEN 4096         /* bytes of a JWT */
+#define LIMIT_HEADER 4096        /* bytes of a header of ours */
+#define LIMIT_SECRET 32          /* bytes that a secret has at least */
 
 /* ---- arena.c ---- */
 
 struct arena *arena_new(void);
-void          arena_reset(struct arena *arena); /* runs what was deferred, keeps one block */
-void          arena_destroy(struct arena *arena);
+void arena_reset(struct arena *arena); /* runs what was deferred, keeps one block */
+void arena_destroy(struct arena *arena);
 
 /* A text that grows; its bytes belong to the arena. */
 struct text {
 	struct arena *arena;
-	char         *bytes; /* always ends with a NUL; NULL until something was added */
-	size_t        size, room;
+	char *bytes; /* always ends with a NUL; NULL until something was added */
+	size_t size, room;
 };
 void text_add(struct text *text, const char *bytes, size_t size);
 void text_printf(struct text *text, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* ---- utf8.c ---- */
+
+size_t utf8_size(const char *text, size_t size); /* bytes of the character here; 0: not UTF-8 */
+size_t utf8_count(const char *text);             /* characters of a text that is UTF-8 */
+bool   is_control(const char *text);             /* whether a control character starts here */
 
 /* ---- json_scan.c: the strict grammar, before cJSON sees a byte. ---- */
 
 /* NULL when the text is strict JSON: RFC 8259, UTF-8, no duplicate names in an object, no NUL
  * character even when escaped, at most LIMIT_DEPTH levels, no lone surrogates, numbers within
- * the range of a double.  Otherwise what is wrong ("unexpected end of text"), *at its offset. */
+ * the range of a double.  Otherwise what is wrong ("unexpected end of text"), *at its offset.
+ */
 const char *json_fault(const char *text, size_t size, size_t *at);
 
 /* ---- json.c: the only file that knows cJSON. ---- */
 
-enum json_kind { JSON_NULL = 1, JSON_BOOLEAN, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
-enum json_kind     json_kind(const struct json *json);
-const char        *json_name(const struct json *json); /* of a member of an object; NULL else */
-const struct json *json_first(const struct json *json); /* child of an array or object, or NULL */
+enum json_kind {
+	JSON_NULL = 1,
+	JSON_BOOLEAN,
+	JSON_NUMBER,
+	JSON_STRING,
+	JSON_ARRAY,
+	JSON_OBJECT
+};
+enum json_kind json_kind(const struct json *json);
+const char *json_name(const struct json *json); /* of a member of an object; NULL else */
+const struct json *json_first(
+	const struct json *json); /* child of an array or object, or NULL */
 const struct json *json_next(const struct json *json);
 const struct json *json_member(const struct json *json, const char *name); /* or NULL */
-double             json_number(const struct json *json);
-const char        *json_string(const struct json *json);
+double json_number(const struct json *json);
+const char *json_string(const struct json *json);
 
 /* ---- luhn.c ---- */
 
@@ -57,25 +72,25 @@ bool holds_card_number(const struct json *json);
 struct param {
 	const char *name;
 	const char *value; /* NULL: absent or null */
-	bool        sent;
+	bool sent;
 };
 
 struct params {
 	struct param list[LIMIT_PARAMETERS];
-	size_t       count;
+	size_t count;
 };
-void          params_set(struct params *params, const char *name, const char *value, bool sent);
+void params_set(struct params *params, const char *name, const char *value, bool sent);
 struct param *params_find(struct params *params, const char *name); /* NULL: not declared */
 
 /* Collects the errors of one request: {"email":["…"],"items[0].quantity":["…"]}. */
 struct errors {
 	struct text text;
-	size_t      count;
+	size_t count;
 };
 void errors_add(struct errors *errors, const char *field, const char *message);
 
-/* Checks a parsed body (json) against the shape and declares a parameter for every field that is
- * not READ_ONLY, plus "body": the object of the fields sent, canonical, in the shape's order
+/* Checks a parsed body (json) against the shape and declares a parameter for every field that
+ * is not READ_ONLY, plus "body": the object of the fields sent, canonical, in the shape's order
  * (MONEY as string, INTEGER as number, BOOLEAN as such, the rest as string or null). */
 void shape_check_body(struct arena *arena, const struct field *shape, const struct json *json,
                       struct params *params, struct errors *errors);
@@ -85,7 +100,8 @@ void shape_check_body(struct arena *arena, const struct field *shape, const stru
 void shape_check_query(struct arena *arena, const struct field *shape, const char *query,
                        struct params *params, struct errors *errors);
 
-/* Decodes %XX (and + as a space where plus_is_space).  NULL: malformed, a NUL byte, not UTF-8. */
+/* Decodes %XX (and + as a space where plus_is_space).  NULL: malformed, a NUL byte, not UTF-8.
+ */
 char *percent_decode(struct arena *arena, const char *text, size_t size, bool plus_is_space);
 
 /* ---- route.c ---- */
@@ -111,8 +127,8 @@ struct reply problem_errors(struct request *request, const struct errors *errors
 
 /* ---- db.c: the only file that knows libpq. ---- */
 
-/* Makes the service's connection the current one.  Everything is lazy: it is opened at the first
- * query and again after it was lost.  The name must stay valid. */
+/* Makes the service's connection the current one.  Everything is lazy: it is opened at the
+ * first query and again after it was lost.  The name must stay valid. */
 void db_use(const char *service);
 void db_close(void);
 
@@ -124,27 +140,28 @@ void db_called_outside(void);    /* a sibling or Stripe was called: no second ru
 bool db_worth_another_run(void); /* a deadlock or serialisation failure, and nothing was kept */
 
 /* As run(), telling whether any row was touched. */
-bool        run_counted(struct request *request, const struct query *query, bool *touched) MUST_USE;
-bool        has_column(const struct row *row, const char *name);
+bool run_counted(struct request *request, const struct query *query, bool *touched) MUST_USE;
+bool has_column(const struct row *row, const char *name);
 const char *first_column(const struct row *row); /* NULL for SQL's null */
-void        columns_to_params(struct request *request, const struct row *row);
+void columns_to_params(struct request *request, const struct row *row);
 
 /* The owner's connection, for migrations alone.  False or NULL: db_owner_error() says why. */
-bool        db_owner_connect(const char *url) MUST_USE;
-bool        db_owner_script(const char *sql) MUST_USE; /* several statements, one transaction */
+bool db_owner_connect(const char *url) MUST_USE;
+bool db_owner_script(const char *sql) MUST_USE; /* several statements, one transaction */
 const char *db_owner_value(struct arena *arena, const char *sql);
 const char *db_owner_error(void);
-void        db_owner_close(void);
+void db_owner_close(void);
 
-/* For `make check-sql`: the server's complaint about a variant (bit n: part n is in), or NULL. */
+/* For `make check-sql`: the server's complaint about a variant (bit n: part n is in), or NULL.
+ */
 const char *db_check_query(struct arena *arena, const struct query *query, uint64_t mask);
 
 /* ---- idempotency.c ---- */
 
 /* True: go on and run the handler.  False: *reply is the answer (replay, 400, 409, 422). */
 bool idempotency_begin(struct request *request, const struct route *route, struct reply *reply);
-/* After the handler, before the commit: keeps the answer or removes the key.  May turn the reply
- * into a 503. */
+/* After the handler, before the commit: keeps the answer or removes the key.  May turn the
+ * reply into a 503. */
 struct reply idempotency_end(struct request *request, struct reply reply);
 /* After the commit: lets go of the key's lock. */
 void idempotency_release(struct request *request);
@@ -159,12 +176,13 @@ bool authorise(struct request *request, const struct route *route, struct reply 
 /* ---- fastcgi.c: the only file that knows libfcgi. ---- */
 
 /* Waits for the next request; false when the process is to end. */
-bool        fcgi_accept(void);
-const char *fcgi_variable(const char *name); /* CGI variable, NULL when absent; dies at finish */
-bool        fcgi_header_twice(void);             /* some header came twice under one name */
-long        fcgi_read(char *bytes, size_t size); /* bytes read, -1 on error */
-void        fcgi_write(const char *bytes, size_t size);
-void        fcgi_finish(void);
+bool fcgi_accept(void);
+const char *fcgi_variable(
+	const char *name);                /* CGI variable, NULL when absent; dies at finish */
+bool fcgi_header_twice(void);             /* some header came twice under one name */
+long fcgi_read(char *bytes, size_t size); /* bytes read, -1 on error */
+void fcgi_write(const char *bytes, size_t size);
+void fcgi_finish(void);
 
 /* ---- remote.c: the only file that knows libcurl. ---- */
 
@@ -205,7 +223,8 @@ void token_configure(bool signs);
 void log_name(const char *service); /* of the lines to come; must stay valid */
 
 /* One JSON object a line on standard error, ECS names (operations.md 3.3). */
-void log_event(const char *level, const char *message, const char *format, ...) PRINTF_LIKE(3, 4);
+void log_event(const char *level, const char *message, const char *format, ...)
+	PRINTF_LIKE(3, 4);
 /* "could not X: reason" and exit 1: for start-up alone. */
 void die(const char *format, ...) PRINTF_LIKE(1, 2) __attribute__((noreturn));
 
@@ -216,15 +235,16 @@ void settings_load(void);
 long setting_number(const char *name, long fallback, long min, long max);
 
 /* What the house keeps of a request. */
-struct private {
-	struct params  params;
-	struct text    headers; /* of the reply, "Name: value\r\n" each */
-	struct reply   failure;
-	const char    *origin; /* "https://shop.example" */
-	const char    *query;  /* the raw query string */
-	const char    *traceparent;
-	int64_t        started_us, deadline_us; /* CLOCK_MONOTONIC */
-	bool           holds_key;               /* an idempotency key's lock */
+struct private
+{
+	struct params params;
+	struct text headers; /* of the reply, "Name: value\r\n" each */
+	struct reply failure;
+	const char *origin; /* "https://shop.example" */
+	const char *query;  /* the raw query string */
+	const char *traceparent;
+	int64_t started_us, deadline_us; /* CLOCK_MONOTONIC */
+	bool holds_key;                  /* an idempotency key's lock */
 };
 
 #endif

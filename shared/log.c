@@ -1,4 +1,5 @@
-/* log.c: one JSON object a line on standard error, with the names of the Elastic Common Schema. */
+/* log.c: one JSON object a line on standard error, with the names of the Elastic Common Schema.
+ */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,10 +21,10 @@ void log_name(const char *service)
 /* Further members come ready-made in format: "\"url.path\":%s" with json_quote() for texts. */
 void log_event(const char *level, const char *message, const char *format, ...)
 {
-	char            line[LIMIT_LINE], members[LIMIT_LINE - 512] = "", at[32];
+	char line[LIMIT_LINE], members[LIMIT_LINE - 512] = "", at[32];
 	struct timespec now;
-	struct tm       utc;
-	va_list         arguments;
+	struct tm utc;
+	va_list arguments;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &utc);
@@ -34,14 +35,16 @@ void log_event(const char *level, const char *message, const char *format, ...)
 
 	va_end(arguments);
 	if (wanted < 0 || (size_t)wanted >= sizeof(members))
-		snprintf(members, sizeof(members), "\"error.message\":\"the entry was too long\"");
+		snprintf(members, sizeof(members),
+		         "\"error.message\":\"the entry was too long\"");
 
-	int size = snprintf(line, sizeof(line),
-	                    "{\"@timestamp\":\"%s.%03ldZ\",\"log.level\":\"%s\",\"message\":\"%s\","
-	                    "\"ecs.version\":\"8.11.0\",\"service.name\":\"%s\","
-	                    "\"service.version\":\"" ARNOVA_VERSION "\",\"process.pid\":%d%s%s}\n",
-	                    at, now.tv_nsec / 1000000, level, message, log_service, (int)getpid(),
-	                    *members ? "," : "", members);
+	int size = snprintf(
+		line, sizeof(line),
+		"{\"@timestamp\":\"%s.%03ldZ\",\"log.level\":\"%s\",\"message\":\"%s\","
+		"\"ecs.version\":\"8.11.0\",\"service.name\":\"%s\","
+		"\"service.version\":\"" ARNOVA_VERSION "\",\"process.pid\":%d%s%s}\n",
+		at, now.tv_nsec / 1000000, level, message, log_service, (int)getpid(),
+		*members ? "," : "", members);
 
 	/* One write a line: the lines of several workers never mix. */
 	if (size > 0 && (size_t)size < sizeof(line) && write(2, line, (size_t)size) < 0)

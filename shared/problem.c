@@ -7,7 +7,7 @@
 
 struct problem {
 	const char *code; /* for programs; never changes */
-	int         status;
+	int status;
 	const char *title;
 	const char *detail; /* Django REST framework's text where it has one */
 };
@@ -90,9 +90,9 @@ struct reply problem_status(struct request *request, int status, const char *cod
                             const char *members)
 {
 	const struct problem *known = find(code);
-	struct arena         *arena = request->arena;
-	const char           *title = known ? known->title : title_of(arena, code);
-	const char           *detail = known ? known->detail : title;
+	struct arena *arena = request->arena;
+	const char *title = known ? known->title : title_of(arena, code);
+	const char *detail = known ? known->detail : title;
 
 	if (status == 401)
 		reply_header(request, "WWW-Authenticate", "Bearer");
@@ -100,13 +100,15 @@ struct reply problem_status(struct request *request, int status, const char *cod
 		reply_header(request, "Retry-After", "1");
 	if (!known)
 		known = &(const struct problem){.code = code, .status = status};
-	return reply_json(status,
-	                  arena_printf(arena,
-	                               "{\"type\":\"https://arnova.dev/problems/%s\",\"title\":%s,"
-	                               "\"status\":%d,\"detail\":%s,\"code\":\"%s\",\"request_id\":%s%s%s}",
-	                               with_hyphens(arena, code), json_quote(arena, title), status,
-	                               json_quote(arena, detail), code,
-	                               json_quote(arena, request->id), *members ? "," : "", members));
+	return reply_json(
+		status,
+		arena_printf(
+			arena,
+			"{\"type\":\"https://arnova.dev/problems/%s\",\"title\":%s,"
+			"\"status\":%d,\"detail\":%s,\"code\":\"%s\",\"request_id\":%s%s%s}",
+			with_hyphens(arena, code), json_quote(arena, title), status,
+			json_quote(arena, detail), code, json_quote(arena, request->id),
+			*members ? "," : "", members));
 }
 
 struct reply problem_with(struct request *request, const char *code, const char *members)
@@ -124,8 +126,9 @@ struct reply problem(struct request *request, const char *code)
 
 struct reply problem_errors(struct request *request, const struct errors *errors)
 {
-	return problem_with(request, "invalid",
-	                    arena_printf(request->arena, "\"errors\":{%s}", errors->text.bytes));
+	return problem_with(
+		request, "invalid",
+		arena_printf(request->arena, "\"errors\":{%s}", errors->text.bytes));
 }
 
 struct reply problem_field(struct request *request, const char *field, const char *message)

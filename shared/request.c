@@ -35,8 +35,8 @@ bool has_param(const struct request *request, const char *name)
 bool has_only_param(const struct request *request, const struct field *shape, const char *name)
 {
 	for (; shape->name; shape++)
-		if (!(shape->flags & READ_ONLY) && has_param(request, shape->name) !=
-		                                           !strcmp(shape->name, name))
+		if (!(shape->flags & READ_ONLY) &&
+		    has_param(request, shape->name) != !strcmp(shape->name, name))
 			return false;
 	return true;
 }
@@ -93,7 +93,7 @@ struct reply reply_empty(int status)
 
 void reply_header(struct request *request, const char *name, const char *format, ...)
 {
-	char    value[LIMIT_HEADER];
+	char value[LIMIT_HEADER];
 	va_list arguments;
 
 	va_start(arguments, format);

@@ -9,7 +9,7 @@
 #include "internal.h"
 #include "shared.h"
 
-#define DEADLINE_MS      10000
+#define DEADLINE_MS 10000
 #define DEADLINE_LONG_MS 25000
 
 static const struct service_definition *service;
@@ -18,20 +18,26 @@ static const struct service_definition *service;
 
 static struct reply show_health(struct request *request)
 {
-	const char *asked = params_find(&request->private->params, "service") ?
-	                            param(request, "service") : service->name;
+	const char *asked = params_find(&request->private->params, "service")
+	                            ? param(request, "service")
+	                            : service->name;
 
 	if (strcmp(asked, service->name) != 0)
 		return problem(request, "not_found");
-	return reply_json(200, arena_printf(request->arena,
-	                                    "{\"status\":\"ok\",\"service\":\"%s\",\"version\":\""
-	                                    ARNOVA_VERSION "\"}", service->name));
+	return reply_json(
+		200,
+		arena_printf(
+			request->arena,
+			"{\"status\":\"ok\",\"service\":\"%s\",\"version\":\"" ARNOVA_VERSION
+			"\"}",
+			service->name));
 }
 
 static struct reply not_ready(struct request *request, const char *check, const char *why)
 {
-	return problem_with(request, "upstream_unavailable",
-	                    arena_printf(request->arena, "\"failing\":{\"%s\":\"%s\"}", check, why));
+	return problem_with(
+		request, "upstream_unavailable",
+		arena_printf(request->arena, "\"failing\":{\"%s\":\"%s\"}", check, why));
 }
 
 static struct reply show_readiness(struct request *request)
@@ -41,10 +47,12 @@ static struct reply show_readiness(struct request *request)
 	if (!fetch(request, &sql_schema_version, &row))
 		return not_ready(request, "database", "cannot be reached or has no schema");
 	if (column_int(row, "version") < service->schema_version)
-		return not_ready(request, "schema", "migrations are missing: run arnova migrate");
-	return reply_json(200, arena_printf(request->arena,
-	                                    "{\"status\":\"ready\",\"service\":\"%s\",\"schema\":%d}",
-	                                    service->name, service->schema_version));
+		return not_ready(request, "schema",
+		                 "migrations are missing: run arnova migrate");
+	return reply_json(
+		200, arena_printf(request->arena,
+	                          "{\"status\":\"ready\",\"service\":\"%s\",\"schema\":%d}",
+	                          service->name, service->schema_version));
 }
 
 /* clang-format off */
@@ -107,10 +115,10 @@ static const char *client_address(struct request *request)
 {
 	const char *trusted = setting("TRUSTED_PROXIES", "");
 	const char *address = variable(request, "REMOTE_ADDR");
-	char       *chain = (char *)variable(request, "HTTP_X_FORWARDED_FOR");
+	char *chain = (char *)variable(request, "HTTP_X_FORWARDED_FOR");
 
 	while (*chain) {
-		size_t      size = strlen(address);
+		size_t size = strlen(address);
 		const char *found = size ? strstr(trusted, address) : NULL;
 
 		if (!found || (found > trusted && found[-1] != ',') ||
@@ -197,7 +205,8 @@ static unsigned methods_allowed(unsigned allowed, struct request *request)
 
 	for (unsigned method = GET; method <= DELETE; method++)
 		if (allowed >> method & 1)
-			text_printf(&text, "%s%s", method_name(method), method == GET ? ", HEAD, " : ", ");
+			text_printf(&text, "%s%s", method_name(method),
+			            method == GET ? ", HEAD, " : ", ");
 	text_printf(&text, "OPTIONS");
 	reply_header(request, "Allow", "%s", text.bytes);
 	return allowed;
@@ -215,16 +224,17 @@ static enum method method_of(const char *name)
 
 static const struct route *find(struct request *request, struct reply *reply)
 {
-	const char         *method = variable(request, "REQUEST_METHOD");
+	const char *method = variable(request, "REQUEST_METHOD");
 	const struct route *route = NULL;
-	unsigned            allowed = 0, allowed_by_house = 0;
-	struct params      *params = &request->private->params;
-	const char         *path = path_normalise(request->arena, variable(request, "REQUEST_URI"));
+	unsigned allowed = 0, allowed_by_house = 0;
+	struct params *params = &request->private->params;
+	const char *path = path_normalise(request->arena, variable(request, "REQUEST_URI"));
 
 	request->method = method_of(method);
 	if (path) {
 		request->path = path;
-		route = route_find(service, request->arena, request->method, path, params, &allowed);
+		route = route_find(service, request->arena, request->method, path, params,
+		                   &allowed);
 	}
 	if (path && !route)
 		route = route_find(&house, request->arena, request->method, path, params,
@@ -237,7 +247,8 @@ static const struct route *find(struct request *request, struct reply *reply)
 		return NULL;
 	}
 	methods_allowed(allowed, request);
-	*reply = strcmp(method, "OPTIONS") ? problem(request, "method_not_allowed") : reply_empty(204);
+	*reply = strcmp(method, "OPTIONS") ? problem(request, "method_not_allowed")
+	                                   : reply_empty(204);
 	return NULL;
 }
 
@@ -246,21 +257,23 @@ static bool accepts_json(struct request *request)
 {
 	const char *accept = header(request, "Accept");
 
-	return !accept || !*accept || strstr(accept, "*/*") || strstr(accept, "application/*") ||
-	       strstr(accept, "application/json") || strstr(accept, "application/problem+json");
+	return !accept || !*accept || strstr(accept, "*/*") ||
+	       strstr(accept, "application/*") || strstr(accept, "application/json") ||
+	       strstr(accept, "application/problem+json");
 }
 
 static bool is_json_type(const char *type)
 {
 	const char *rest = type + 16;
 
-	return !strncasecmp(type, "application/json", 16) && (!*rest || *rest == ';' || *rest == ' ');
+	return !strncasecmp(type, "application/json", 16) &&
+	       (!*rest || *rest == ';' || *rest == ' ');
 }
 
 static bool read_json(struct request *request, const struct route *route, struct errors *errors,
                       struct reply *reply)
 {
-	bool         empty = !request->body_size; /* stands for {}: actions may come without a body */
+	bool empty = !request->body_size; /* stands for {}: actions may come without a body */
 	struct json *json;
 
 	if (!empty && !is_json_type(variable(request, "CONTENT_TYPE")))
@@ -272,7 +285,8 @@ static bool read_json(struct request *request, const struct route *route, struct
 	if ((!strcmp(service->name, "orders") || !strcmp(service->name, "payments")) &&
 	    holds_card_number(json))
 		return refuse(request, reply, "card_number_refused");
-	shape_check_body(request->arena, route->accepts, json, &request->private->params, errors);
+	shape_check_body(request->arena, route->accepts, json, &request->private->params,
+	                 errors);
 	return true;
 }
 
@@ -302,8 +316,9 @@ static void declare_parameters(struct request *request)
 		if (!params_find(&request->private->params, absent[i]))
 			set_param(request, absent[i], NULL);
 	/* A filter of that name must never pass for the caller. */
-	set_param(request, "asked_user_id", params_find(&request->private->params, "user_id") ?
-	                                            param(request, "user_id") : NULL);
+	set_param(request, "asked_user_id",
+	          params_find(&request->private->params, "user_id") ? param(request, "user_id")
+	                                                            : NULL);
 	set_param(request, "user_id", NULL);
 	if (request->caller.user_id)
 		set_param_int(request, "user_id", request->caller.user_id);
@@ -311,28 +326,32 @@ static void declare_parameters(struct request *request)
 	set_param(request, "is_service", request->caller.access & SERVICE ? "true" : "false");
 	set_param(request, "request_id", request->id);
 	set_param(request, "client", request->client);
-	set_param(request, "currency", params_find(&request->private->params, "currency") &&
-	                                               param(request, "currency") ?
-	                                       param(request, "currency") : setting("CURRENCY", "USD"));
+	set_param(request, "currency",
+	          params_find(&request->private->params, "currency") &&
+	                          param(request, "currency")
+	                  ? param(request, "currency")
+	                  : setting("CURRENCY", "USD"));
 }
 
 /* A sibling says how much of the client's patience is left. */
 static void set_deadline(struct request *request, const struct route *route)
 {
-	long        limit = route->flags & LONG ? DEADLINE_LONG_MS : DEADLINE_MS;
-	const char *given = request->caller.access & SERVICE ? header(request, "X-Deadline-Ms") : NULL;
-	long        left = given ? strtol(given, NULL, 10) : limit;
+	long limit = route->flags & LONG ? DEADLINE_LONG_MS : DEADLINE_MS;
+	const char *given =
+		request->caller.access & SERVICE ? header(request, "X-Deadline-Ms") : NULL;
+	long left = given ? strtol(given, NULL, 10) : limit;
 
-	request->private->deadline_us = request->private->started_us +
-	                                (left > 0 && left < limit ? left : limit) * 1000;
+	request->private->deadline_us =
+		request->private->started_us + (left > 0 && left < limit ? left : limit) * 1000;
 }
 
-/* nginx tells when the request arrived ($msec); whoever has waited past the deadline in its queue
- * is refused rather than served in vain.  lighttpd has no such variable. */
+/* nginx tells when the request arrived ($msec); whoever has waited past the deadline in its
+ * queue is refused rather than served in vain.  lighttpd has no such variable. */
 static bool waited_too_long(struct request *request)
 {
 	const char *arrived = variable(request, "ARRIVED");
-	double      waited = *arrived ? (double)now_us(CLOCK_REALTIME) / 1e6 - strtod(arrived, NULL) : 0;
+	double waited =
+		*arrived ? (double)now_us(CLOCK_REALTIME) / 1e6 - strtod(arrived, NULL) : 0;
 
 	return waited * 1000 > DEADLINE_MS;
 }
@@ -384,7 +403,7 @@ static struct reply run_route(struct request *request, const struct route *route
 
 static struct reply respond(struct request *request)
 {
-	struct reply        reply;
+	struct reply reply;
 	const struct route *route;
 
 	if (!read_body(request, &reply))
@@ -411,7 +430,8 @@ static struct reply respond(struct request *request)
 
 static const char *cache_control(const struct request *request, const struct reply *reply)
 {
-	bool is_public = request->method == GET && reply->status == 200 && !request->caller.access &&
+	bool is_public = request->method == GET && reply->status == 200 &&
+	                 !request->caller.access &&
 	                 !strncmp(request->path, "/api/v1/products/", 17);
 
 	return is_public ? "public, max-age=1" : "no-store";
@@ -420,7 +440,7 @@ static const char *cache_control(const struct request *request, const struct rep
 static void send_reply(struct request *request, const struct reply *reply)
 {
 	struct text head = {.arena = request->arena};
-	size_t      size = reply->body ? strlen(reply->body) : 0;
+	size_t size = reply->body ? strlen(reply->body) : 0;
 
 	text_printf(&head, "Status: %d\r\n", reply->status);
 	if (reply->body)
@@ -434,7 +454,8 @@ static void send_reply(struct request *request, const struct reply *reply)
 	            "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n",
 	            request->id, request->private->traceparent, cache_control(request, reply));
 	if (request->private->headers.size)
-		text_add(&head, request->private->headers.bytes, request->private->headers.size);
+		text_add(&head, request->private->headers.bytes,
+		         request->private->headers.size);
 	text_printf(&head, "\r\n");
 	fcgi_write(head.bytes, head.size);
 	if (size && strcmp(variable(request, "REQUEST_METHOD"), "HEAD") != 0)
@@ -444,17 +465,18 @@ static void send_reply(struct request *request, const struct reply *reply)
 static void log_request(struct request *request, const struct reply *reply)
 {
 	struct arena *arena = request->arena;
-	long long     took = (now_us(CLOCK_MONOTONIC) - request->private->started_us) * 1000;
+	long long took = (now_us(CLOCK_MONOTONIC) - request->private->started_us) * 1000;
 
-	log_event(reply->status < 500 ? "info" : "error", "request",
-	          "\"event.dataset\":\"%s.access\",\"http.request.method\":%s,\"url.path\":%s,"
-	          "\"http.response.status_code\":%d,\"event.duration\":%lld,\"event.outcome\":\"%s\","
-	          "\"http.request.id\":%s,\"trace.id\":\"%.32s\",\"client.ip\":%s,\"user.id\":\"%lld\"",
-	          service->name, json_quote(arena, variable(request, "REQUEST_METHOD")),
-	          json_quote(arena, request->path), reply->status, took,
-	          reply->status < 400 ? "success" : "failure", json_quote(arena, request->id),
-	          request->private->traceparent + 3, json_quote(arena, request->client),
-	          (long long)request->caller.user_id);
+	log_event(
+		reply->status < 500 ? "info" : "error", "request",
+		"\"event.dataset\":\"%s.access\",\"http.request.method\":%s,\"url.path\":%s,"
+		"\"http.response.status_code\":%d,\"event.duration\":%lld,\"event.outcome\":\"%s\","
+		"\"http.request.id\":%s,\"trace.id\":\"%.32s\",\"client.ip\":%s,\"user.id\":\"%lld\"",
+		service->name, json_quote(arena, variable(request, "REQUEST_METHOD")),
+		json_quote(arena, request->path), reply->status, took,
+		reply->status < 400 ? "success" : "failure", json_quote(arena, request->id),
+		request->private->traceparent + 3, json_quote(arena, request->client),
+		(long long)request->caller.user_id);
 }
 
 static void serve_one(struct arena *arena)
@@ -478,7 +500,8 @@ static void serve_one(struct arena *arena)
 static void print_routes(const struct service_definition *definition)
 {
 	for (size_t i = 0; i < definition->count; i++)
-		printf("%s %s\n", method_name(definition->routes[i].method), definition->routes[i].path);
+		printf("%s %s\n", method_name(definition->routes[i].method),
+		       definition->routes[i].path);
 }
 
 static bool declares(const struct field *fields, const char *name)
@@ -491,9 +514,9 @@ static bool declares(const struct field *fields, const char *name)
 
 static bool supplies(const struct route *route, const char *name)
 {
-	static const char *const always[] = {"user_id", "asked_user_id", "is_staff", "is_service",
-	                                     "request_id", "client", "currency", "body", "limit",
-	                                     "offset"};
+	static const char *const always[] = {
+		"user_id", "asked_user_id", "is_staff", "is_service", "request_id",
+		"client",  "currency",      "body",     "limit",      "offset"};
 	const char *in_path = strstr(route->path, name);
 
 	for (size_t i = 0; i < COUNT(always); i++)
@@ -515,8 +538,8 @@ static void check_table(void)
 			die("could not start: %s needs a query or a handler", route->path);
 		for (size_t p = 0; route->query && route->query->params[p]; p++)
 			if (!supplies(route, route->query->params[p]))
-				die("could not start: nothing supplies :%s to %s of %s", route->query->params[p],
-				    route->query->name, route->path);
+				die("could not start: nothing supplies :%s to %s of %s",
+				    route->query->params[p], route->query->name, route->path);
 	}
 }
 
