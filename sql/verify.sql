@@ -1,0 +1,2 @@
+-- verify.sql: what `arnova verify` asks; filled in below.
+SELECT NULL;
