@@ -1,10 +1,10 @@
 # standin.mk: build/stripe-standin, the stand-in for Stripe. Included by the top Makefile.
 
-STANDIN_OBJECTS = $(patsubst test/standin/%.c,build/standin/%.o,$(wildcard test/standin/*.c))
+STANDIN_OBJECTS = $(patsubst test/standin/%.c,$(BUILD)/standin/%.o,$(wildcard test/standin/*.c))
 
-build/stripe-standin: $(STANDIN_OBJECTS)
+$(BUILD)/stripe-standin: $(STANDIN_OBJECTS)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcjson -lcurl -lcrypto -lpthread
 
-build/standin/%.o: test/standin/%.c test/standin/standin.h
+$(BUILD)/standin/%.o: test/standin/%.c test/standin/standin.h
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -c -o $@ $<
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<

@@ -1,0 +1,179 @@
+# shellcheck shell=bash disable=SC2034
+# helper.bash: what every bats file needs to speak with a running shop.
+#
+# test/run sets the environment; by hand: . var/env && bats test/products.bats
+
+if [[ -z ${PUBLIC_URL-} ]]; then
+	# shellcheck source=/dev/null
+	. "${VAR:-${BASH_SOURCE[0]%/*}/../var}/env"
+fi
+BASE=${BASE:-$PUBLIC_URL}
+
+# ---- Requests.
+
+# api METHOD PATH [JSON] [curl arguments]: sets status, body and headers (a file). PATH may be
+# a whole URL. TOKEN=... before it signs the request: TOKEN=$token api GET /api/v1/cart/
+api() {
+	local method=$1 url=$2 folder=${BATS_TEST_TMPDIR:-$BATS_FILE_TMPDIR} code
+	local -a arguments=()
+	shift 2
+	[[ $url == http* ]] || url=$BASE$url
+	if (($#)) && [[ $1 != -* ]]; then
+		arguments+=(--header 'Content-Type: application/json' --data-binary "$1")
+		shift
+	fi
+	[[ -z ${TOKEN-} ]] || arguments+=(--header "Authorization: Bearer $TOKEN")
+	[[ $method != HEAD ]] || arguments+=(--head)
+	last_request="$method $url ${arguments[*]} $*"
+	headers=$(mktemp "$folder/headers.XXXXXX")
+	code=$(curl --silent --show-error --globoff --path-as-is --max-time 60 --request "$method" \
+		--dump-header "$headers" --output "$headers.body" --write-out '%{http_code}' \
+		"${arguments[@]}" "$@" "$url") || true
+	status=$((10#${code:-0}))
+	body=
+	[[ ! -s $headers.body ]] || body=$(tr -d '\0' <"$headers.body")
+	note_call "$method" "$url"
+}
+
+# For test/coverage-check, which asks whether every route was called.
+note_call() {
+	local path=${2#*://}
+	path=/${path#*/}
+	echo "$1 ${path%%\?*} $status" >>"$VAR/log/calls"
+}
+
+# The value of a header of the last answer.
+header() {
+	sed -n "s/\r\$//; s/^$1: *//Ip" "$headers" | tail -n 1
+}
+
+# What jq's FILTER finds in the last body.
+json() {
+	jq -r "$1" <<<"$body"
+}
+
+# A key that no request has used.
+idem() {
+	random 16
+}
+
+random() {
+	od -An -N "$1" -tx1 /dev/urandom | tr -d ' \n'
+}
+
+# ---- Expectations. Each says on failure what was asked and what came.
+
+complain() {
+	{
+		echo "$*"
+		echo "request: ${last_request-none}"
+		echo "status:  ${status-}"
+		echo "body:    ${body-}"
+	} >&2
+	return 1
+}
+
+# expect_status CODE...: the last answer has one of these.
+expect_status() {
+	local code
+	for code; do [[ $status != "$code" ]] || return 0; done
+	complain "expected status $*, got $status"
+}
+
+expect_json() {
+	local actual
+	actual=$(json "$1") || complain "the body is not JSON, or the filter is wrong: $1" || return
+	[[ $actual == "$2" ]] || complain "expected $1 to be '$2', got '$actual'"
+}
+
+# expect_header NAME PATTERN: an extended regular expression, the whole value.
+expect_header() {
+	local actual
+	actual=$(header "$1")
+	[[ $actual =~ ^($2)$ ]] || complain "expected header $1 to be '$2', got '$actual'"
+}
+
+# expect_problem STATUS CODE: a problem (RFC 9457) with this code.
+expect_problem() {
+	expect_status "$1" && expect_header Content-Type 'application/problem\+json' &&
+		expect_json .code "$2" && expect_json .status "$1"
+}
+
+# wait_for SECONDS COMMAND...: until it succeeds.
+wait_for() {
+	local deadline=$((SECONDS + $1))
+	shift
+	until "$@" 2>/dev/null; do
+		((SECONDS < deadline)) || complain "waited in vain for: $*" || return
+		sleep 0.1
+	done
+}
+
+# ---- People and things.
+
+# user_token NAME: registers a new person and prints the access token. What register answered,
+# and the password, stay in a file: user_field NAME .user.id
+user_token() {
+	local folder=${BATS_TEST_TMPDIR:-$BATS_FILE_TMPDIR} email password
+	email=$1-$(random 8)@example.com
+	password=$(random 12)-Aa
+	api POST /api/v1/auth/register/ "{\"email\":\"$email\",\"password\":\"$password\"}"
+	expect_status 201 || return
+	jq --arg password "$password" '. + {password: $password}' <<<"$body" >"$folder/user-$1.json"
+	json .access
+}
+
+user_field() {
+	jq -r "$2" "${BATS_TEST_TMPDIR:-$BATS_FILE_TMPDIR}/user-$1.json"
+}
+
+# Signs in as staff; the token serves ten minutes of tests.
+staff_token() {
+	local kept=$BATS_RUN_TMPDIR/staff-token
+	if [[ ! -s $kept || -n $(find "$kept" -mmin +10) ]]; then
+		[[ -n ${STAFF_EMAIL-} ]] || make_staff || return
+		api POST /api/v1/auth/login/ "{\"email\":\"$STAFF_EMAIL\",\"password\":\"$STAFF_PASSWORD\"}"
+		expect_status 200 || return
+		json .access >"$kept.$BASHPID"
+		mv "$kept.$BASHPID" "$kept"
+	fi
+	cat "$kept"
+}
+
+make_staff() {
+	STAFF_EMAIL=staff-$(random 6)@example.com STAFF_PASSWORD=$(random 12)-Aa
+	"${ARNOVA_BUILD:-build}/arnova" createsuperuser --email "$STAFF_EMAIL" --password-stdin \
+		<<<"$STAFF_PASSWORD" >&2
+}
+
+# new_product [JSON...]: adds a product, the later JSON objects win; prints its id.
+new_product() {
+	local product
+	product=$(jq -cs add <<<"{\"name\": \"Product $(random 4)\", \"price\": \"10.00\",
+		\"stock_quantity\": 10} $*")
+	TOKEN=$(staff_token) api POST /api/v1/products/ "$product"
+	expect_status 201 || return
+	json .id
+}
+
+# ---- Behind the counter.
+
+psql_as() {
+	local url=${1^^}_DATABASE_URL
+	psql -XAtq -v ON_ERROR_STOP=1 -d "${!url}" -c "$2"
+}
+
+psql_owner() {
+	psql -XAtq -v ON_ERROR_STOP=1 -d "$MIGRATE_DATABASE_URL" -c "$1"
+}
+
+# What jq's FILTER finds in the ledger of the stand-in for Stripe.
+ledger() {
+	curl --silent --fail "$STRIPE_STANDIN_URL/_fake/ledger" | jq -r "$1"
+}
+
+# Tells the stand-in for Stripe how to behave from now on.
+scenario() {
+	curl --silent --fail --header 'Content-Type: application/json' --data-binary "$1" \
+		"$STRIPE_STANDIN_URL/_fake/scenario"
+}
