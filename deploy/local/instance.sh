@@ -223,9 +223,9 @@ wait_until_ready() {
 	begun=$(date +%s) tries=0
 	while waiting=$(not_ready) && [ -n "$waiting" ]; do
 		gone=$(failing)
-		# shellcheck disable=SC2086 # one word for each name
 		waited=$(($(date +%s) - begun))
 		if [ $waited -ge 60 ] || { [ -n "$gone" ] && [ $waited -ge 4 ]; }; then
+			# shellcheck disable=SC2086 # one word for each name
 			explain $waiting $gone
 			fail "the shop did not get ready; stopped again"
 		fi
