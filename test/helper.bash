@@ -3,6 +3,8 @@
 #
 # test/run sets the environment; by hand: . var/env && bats test/products.bats
 
+bats_require_minimum_version 1.5.0
+
 if [[ -z ${PUBLIC_URL-} ]]; then
 	# shellcheck source=/dev/null
 	. "${VAR:-${BASH_SOURCE[0]%/*}/../var}/env"
