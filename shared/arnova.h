@@ -325,6 +325,8 @@ struct service_definition {
 	const struct route *routes;
 	size_t count;
 	int schema_version;
+	/* Judges the service's own settings at start: NULL, or what is wrong.  May be left out. */
+	const char *(*settings_fault)(void);
 };
 
 /* Fields of the query string of every list: page and page_size. */

@@ -293,6 +293,7 @@ static struct response exchange_once(const struct exchange *exchange)
 	if (exchange->limit_ms <= 0)
 		return response;
 	set_options(exchange, &answer);
+	db_called_outside();
 
 	CURLcode code = curl_easy_perform(curl);
 

@@ -561,6 +561,8 @@ int serve(const struct service_definition *definition, int argc, char **argv)
 	remote_configure();
 	if (!currency_find(setting("CURRENCY", "USD")))
 		die("could not start: CURRENCY is not a currency that can be charged");
+	if (definition->settings_fault && definition->settings_fault())
+		die("could not start: %s", definition->settings_fault());
 	db_use(definition->name);
 	arena = arena_new();
 	while (fcgi_accept())
