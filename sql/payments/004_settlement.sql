@@ -1,0 +1,157 @@
+-- 004_settlement.sql: what is left to be finished, and Stripe's events.
+
+CREATE VIEW payment_due AS
+SELECT t.order_id, a.due_at
+  FROM payments_attempt a JOIN payments_transaction t ON t.id = a.transaction_id
+ WHERE a.outcome IN ('pending', 'unknown', 'processing')
+UNION ALL
+SELECT t.order_id, r.due_at
+  FROM payments_refund r JOIN payments_transaction t ON t.id = r.transaction_id
+ WHERE r.status = 'pending'
+UNION ALL
+SELECT t.order_id, t.updated_at
+  FROM payments_transaction t
+ WHERE t.cancel_requested AND t.status IN ('failed', 'requires_action')
+   AND NOT EXISTS (SELECT FROM payments_attempt a
+                    WHERE a.transaction_id = t.id AND a.outcome IN ('pending', 'unknown', 'processing'));
+
+-- The next thing to do for an order, claimed: 'attempt' or 'refund' with its id.  p_done lists
+-- what this run has already done.
+CREATE FUNCTION next_work(p_order_id bigint, p_done text, OUT kind text, OUT id bigint)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+  known  payments_transaction;
+  flying payments_attempt;
+  done   text[] := string_to_array(p_done, ' ');
+BEGIN
+  SELECT * INTO known FROM payments_transaction t WHERE t.order_id = p_order_id FOR UPDATE;
+  SELECT * INTO flying FROM payments_attempt a
+   WHERE a.transaction_id = known.id AND a.outcome IN ('pending', 'unknown', 'processing');
+  IF flying.id IS NOT NULL AND 'attempt' || flying.id <> ALL (done)
+     AND take_work('attempt', flying.id, flying.claimed_at) THEN
+    kind := 'attempt';
+    id := flying.id;
+    UPDATE payments_attempt a SET claimed_at = now() WHERE a.id = flying.id;
+  ELSIF flying.id IS NULL AND known.cancel_requested AND known.status IN ('failed', 'requires_action')
+        AND 'cancel' <> ALL (done) THEN
+    kind := 'cancel';
+    id := new_attempt(known, 'cancel');
+  ELSE
+    SELECT 'refund', r.id INTO kind, id FROM payments_refund r
+     WHERE r.transaction_id = known.id AND r.status = 'pending' AND 'refund' || r.id <> ALL (done)
+     ORDER BY r.id LIMIT 1;
+  END IF;
+END
+$$;
+
+-- An intent's event.  Only success and cancellation touch an attempt in flight; all else makes
+-- it due, so that Stripe itself is asked.  So does a failure older than the attempt it would end.
+CREATE FUNCTION apply_intent_event(p_payment payments_transaction, p_type text, p_object jsonb,
+                                   p_created timestamptz, p_minor bigint) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+  latest payments_attempt;
+  error  jsonb := p_object -> 'last_payment_error';
+  news   text := CASE p_type WHEN 'payment_intent.succeeded' THEN 'succeeded'
+                             WHEN 'payment_intent.canceled' THEN 'canceled'
+                             WHEN 'payment_intent.processing' THEN 'processing'
+                             WHEN 'payment_intent.requires_action' THEN 'requires_action'
+                             WHEN 'payment_intent.payment_failed' THEN 'failed' END;
+BEGIN
+  SELECT * INTO latest FROM payments_attempt a
+   WHERE a.transaction_id = p_payment.id AND a.operation <> 'cancel' ORDER BY a.number DESC LIMIT 1;
+  IF news IS NULL OR NOT (is_progress(latest.outcome, news)
+                          OR (news = 'canceled' AND p_payment.status = 'failed')) THEN
+    RETURN 'nothing';
+  END IF;
+  IF news = 'succeeded' AND (p_minor, upper(p_object ->> 'currency'))
+                            IS DISTINCT FROM (p_payment.amount, p_payment.currency) THEN
+    RETURN 'mismatch';
+  END IF;
+  IF news NOT IN ('succeeded', 'canceled')
+     AND (latest.outcome IN ('pending', 'unknown') OR p_created < date_trunc('second', latest.created_at)) THEN
+    UPDATE payments_attempt a SET due_at = now() WHERE a.id = latest.id AND a.outcome IN ('unknown', 'processing');
+    RETURN 'nothing';
+  END IF;
+  IF news = 'canceled' THEN -- by an attempt to cancel, or in Stripe's dashboard
+    UPDATE payments_attempt a SET outcome = 'canceled', updated_at = now()
+     WHERE a.transaction_id = p_payment.id AND a.outcome IN ('pending', 'unknown', 'processing', 'requires_action');
+  ELSE
+    UPDATE payments_attempt a
+       SET outcome = news, updated_at = now(), failure_code = error ->> 'code',
+           decline_code = error ->> 'decline_code', failure_message = error ->> 'message'
+     WHERE a.id = latest.id;
+  END IF;
+  PERFORM carry_over(p_payment.id, news, p_object ->> 'id', coalesce(error ->> 'decline_code', error ->> 'code'),
+                     error ->> 'message');
+  RETURN 'applied';
+END
+$$;
+
+-- A refund's event; one that we did not ask for becomes a row of its own.
+CREATE FUNCTION apply_refund_event(p_payment payments_transaction, p_object jsonb, p_minor bigint) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+  ref   text := p_object ->> 'id';
+  ours  text := p_object #>> '{metadata,refund_id}';
+  next  text := CASE WHEN p_object ->> 'status' IN ('succeeded', 'failed', 'canceled')
+                     THEN p_object ->> 'status' ELSE 'pending' END;
+  found payments_refund;
+BEGIN
+  SELECT * INTO found FROM payments_refund r
+   WHERE r.transaction_id = p_payment.id
+     AND (r.provider_ref = ref OR (r.provider_ref IS NULL AND r.id::text = ours));
+  IF found.id IS NULL THEN
+    IF next NOT IN ('pending', 'succeeded') THEN
+      RETURN 'nothing';
+    ELSIF p_minor IS NULL OR upper(p_object ->> 'currency') <> p_payment.currency
+          OR p_payment.refunded + p_payment.refund_pending + p_minor > p_payment.captured THEN
+      RETURN 'mismatch';
+    END IF;
+    INSERT INTO payments_refund (transaction_id, amount, reason, provider_ref)
+    VALUES (p_payment.id, p_minor, p_object ->> 'reason', ref) RETURNING * INTO found;
+    UPDATE payments_transaction t SET refund_pending = t.refund_pending + p_minor WHERE t.id = p_payment.id;
+  ELSIF found.amount IS DISTINCT FROM p_minor THEN
+    RETURN 'mismatch';
+  END IF;
+  UPDATE payments_refund r
+     SET provider_ref = ref, failure_reason = coalesce(p_object ->> 'failure_reason', r.failure_reason)
+   WHERE r.id = found.id;
+  RETURN CASE WHEN move_refund(found, next) THEN 'applied' ELSE 'nothing' END;
+END
+$$;
+
+-- A signed event, whole.  p_minor: its amount_received or amount in our units, null if Stripe's
+-- cannot be expressed.  Null: known or not of a payment of ours.  Else the order that changed.
+CREATE FUNCTION apply_stripe_event(p_event jsonb, p_livemode boolean, p_minor bigint) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+  known  payments_transaction;
+  kind   text := p_event ->> 'type';
+  object jsonb := p_event #> '{data,object}';
+  intent text := CASE WHEN kind LIKE 'payment\_intent.%' THEN object ->> 'id' ELSE object ->> 'payment_intent' END;
+  at     timestamptz := to_timestamp((p_event ->> 'created')::double precision);
+  result text := 'unmatched';
+BEGIN
+  INSERT INTO payments_stripeevent (id, type, object_ref, api_version, effect, created_at)
+  VALUES (p_event ->> 'id', kind, object ->> 'id', p_event ->> 'api_version', 'ignored', at)
+  ON CONFLICT DO NOTHING;
+  IF NOT FOUND OR (p_event ->> 'livemode')::boolean IS DISTINCT FROM p_livemode
+     OR kind !~ '^(payment_intent\.|refund\.|charge\.refund\.updated$)' THEN
+    RETURN NULL;
+  END IF;
+  SELECT * INTO known FROM payments_transaction t
+   WHERE t.provider_ref = intent
+      OR (t.provider_ref IS NULL AND t.id::text = object #>> '{metadata,payment_id}'
+          AND t.order_id::text = object #>> '{metadata,order_id}')
+     FOR UPDATE;
+  IF FOUND THEN
+    result := CASE WHEN kind LIKE 'payment\_intent.%' THEN apply_intent_event(known, kind, object, at, p_minor)
+                   ELSE apply_refund_event(known, object, p_minor) END;
+    PERFORM keep_intent(known.id, intent);
+  END IF;
+  UPDATE payments_stripeevent e SET effect = result, transaction_id = known.id WHERE e.id = p_event ->> 'id';
+  RETURN CASE result WHEN 'applied' THEN known.order_id END;
+END
+$$;

@@ -1,0 +1,29 @@
+-- settlement.sql: what siblings, the relay and Stripe run.
+
+-- name: begin_cancel :row
+SELECT state, attempt_id FROM begin_cancel(:id::bigint, :cancel_reason);
+
+-- name: show_cancel :json
+SELECT json_build_object('state', :state, 'events', waiting_events(:id::bigint));
+
+-- name: list_due :json
+SELECT json_build_object('orders', coalesce(json_agg(d.order_id ORDER BY d.due_at, d.order_id), '[]'))
+  FROM (SELECT d.order_id, min(d.due_at) AS due_at
+          FROM payment_due d
+         WHERE d.due_at <= now()
+         GROUP BY d.order_id
+         ORDER BY 2, 1 LIMIT 100) d;
+
+-- name: next_work :row
+SELECT kind, id FROM next_work(:id::bigint, :done);
+
+-- name: show_state :json
+SELECT json_build_object('state', public_status(t.status, t.captured, t.refunded))
+  FROM payments_transaction t WHERE t.order_id = :id::bigint;
+
+-- name: apply_stripe_event :row
+SELECT apply_stripe_event(:event::jsonb, :livemode::boolean, :minor::bigint) AS order_id;
+
+-- name: receive_event :json
+-- Nothing that siblings tell concerns payments: they ask, by charge and cancel.
+SELECT json_build_object('applied', first_receipt(:event_id::uuid, :type) AND false);
