@@ -261,7 +261,8 @@ static const char *statement_name(struct arena *arena, const struct query *query
 	return arena_printf(arena, "%s_%" PRIx64, query->name, mask);
 }
 
-static PGresult *prepare(struct arena *arena, const struct query *query, uint64_t mask)
+static PGresult *prepare(struct arena *arena, const char *name, const struct query *query,
+                         uint64_t mask)
 {
 	struct text sql = {.arena = arena};
 	Oid types[64] = {0};
@@ -274,8 +275,7 @@ static PGresult *prepare(struct arena *arena, const struct query *query, uint64_
 	for (int i = 0; i < count; i++)
 		if (!(used >> i & 1))
 			types[i] = TEXT_OID; /* else the server cannot tell its type */
-	return PQprepare(current->pg, statement_name(arena, query, mask), sql.bytes, count,
-	                 types);
+	return PQprepare(current->pg, name, sql.bytes, count, types);
 }
 
 static struct prepared *prepared_slot(const struct query *query, uint64_t mask)
@@ -306,7 +306,9 @@ static PGresult *execute(struct request *request, const struct query *query, uin
 	int count = parameter_count(query);
 
 	if (!slot->query) {
-		PGresult *result = prepare(request->arena, query, mask);
+		PGresult *result =
+			prepare(request->arena, statement_name(request->arena, query, mask),
+		                query, mask);
 
 		if (!succeeded(result))
 			return result;
@@ -550,7 +552,7 @@ const char *db_check_query(struct arena *arena, const struct query *query, uint6
 	if (!connected(arena))
 		return PQerrorMessage(current->pg);
 
-	PGresult *result = prepare(arena, query, mask);
+	PGresult *result = prepare(arena, "", query, mask);
 	const char *message = NULL;
 
 	if (!succeeded(result))

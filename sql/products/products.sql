@@ -5,6 +5,8 @@ WITH matched AS (
   SELECT p.id, p.name, p.price, p.created_at, p.rating_avg
 --when search
        , ts_rank(p.search, websearch_to_tsquery('english', :search)) AS rank
+--when not search
+       , 0 AS rank
 --end
     FROM products_product p
    WHERE p.deleted_at IS NULL AND (p.is_active OR :is_staff::boolean)
@@ -40,10 +42,8 @@ WITH matched AS (
     rating_avg NULLS FIRST, id
 --when ordering = -rating
     rating_avg DESC NULLS LAST, id DESC
---when ordering = relevance
-    rank DESC, id
 --when not ordering
-    id
+    rank DESC, id
 --end
   ) AS place
     FROM matched
