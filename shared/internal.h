@@ -67,6 +67,13 @@ const char *json_string(const struct json *json);
  * pass Luhn's check; phone, postal_code and tracking_number are exempt. */
 bool holds_card_number(const struct json *json);
 
+/* ---- scalar.c ---- */
+
+/* A value of any kind but OBJECT and LIST in the form that parameters have; NULL: *fault says
+ * why it is refused. */
+const char *scalar_check(struct arena *arena, const struct field *field, const char *text,
+                         const char **fault);
+
 /* ---- shape.c ---- */
 
 struct param {

@@ -1,0 +1,267 @@
+/* json.c: JSON texts as values; the only file that knows cJSON. */
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define EXACT_MAX  9007199254740991.0 /* 2^53-1: every whole number up to it is a double */
+#define NUMBER_MAX 63                 /* bytes of a number that cJSON reads */
+
+static const cJSON *item_of(const struct json *json)
+{
+	return (const cJSON *)(const void *)json;
+}
+
+static const struct json *json_of(const cJSON *item)
+{
+	return (const struct json *)(const void *)item;
+}
+
+static void release(void *item)
+{
+	cJSON_Delete(item);
+}
+
+/* ---- Reading ---- */
+
+/* Bytes up to the end of the string that starts here. */
+static size_t string_size(const char *text)
+{
+	const char *c = text + 1;
+
+	while (*c != '"')
+		c += *c == '\\' ? 2 : 1;
+	return (size_t)(c + 1 - text);
+}
+
+/* Valid JSON with numbers that cJSON can read: it would refuse 70 zeros behind a point. */
+static const char *shorten_numbers(struct arena *arena, const char *json)
+{
+	struct text out = {.arena = arena};
+
+	while (*json) {
+		size_t size = strcspn(json, "\"-0123456789");
+
+		text_add(&out, json, size);
+		json += size;
+		size = *json == '"' ? string_size(json) : strspn(json, "+-.eE0123456789");
+		if (*json != '"' && size > NUMBER_MAX)
+			text_printf(&out, "%.17g", strtod(json, NULL));
+		else
+			text_add(&out, json, size);
+		json += size;
+	}
+	return out.bytes;
+}
+
+static bool has_long_number(const char *json)
+{
+	while (*json) {
+		json += strcspn(json, "\"-0123456789");
+
+		size_t size = *json == '"' ? string_size(json) : strspn(json, "+-.eE0123456789");
+
+		if (*json != '"' && size > NUMBER_MAX)
+			return true;
+		json += size;
+	}
+	return false;
+}
+
+struct json *json_parse(struct arena *arena, const char *text, size_t size)
+{
+	size_t at;
+	cJSON *item;
+
+	if (json_fault(text, size, &at))
+		return NULL;
+	text = arena_copy(arena, text, size);
+	if (has_long_number(text))
+		text = shorten_numbers(arena, text);
+	item = cJSON_ParseWithLength(text, strlen(text) + 1);
+	if (item)
+		arena_defer(arena, release, item);
+	return (struct json *)(void *)item;
+}
+
+enum json_kind json_kind(const struct json *json)
+{
+	switch (item_of(json)->type & 0xFF) {
+	case cJSON_False:
+	case cJSON_True:
+		return JSON_BOOLEAN;
+	case cJSON_Number:
+		return JSON_NUMBER;
+	case cJSON_String:
+		return JSON_STRING;
+	case cJSON_Array:
+		return JSON_ARRAY;
+	case cJSON_Object:
+		return JSON_OBJECT;
+	default:
+		return JSON_NULL;
+	}
+}
+
+const char *json_name(const struct json *json)
+{
+	return item_of(json)->string;
+}
+
+const struct json *json_first(const struct json *json)
+{
+	return json_of(item_of(json)->child);
+}
+
+const struct json *json_next(const struct json *json)
+{
+	return json_of(item_of(json)->next);
+}
+
+const struct json *json_member(const struct json *json, const char *name)
+{
+	return json_kind(json) == JSON_OBJECT ?
+	               json_of(cJSON_GetObjectItemCaseSensitive(item_of(json), name)) : NULL;
+}
+
+double json_number(const struct json *json)
+{
+	return item_of(json)->valuedouble;
+}
+
+const char *json_string(const struct json *json)
+{
+	return item_of(json)->valuestring;
+}
+
+/* ---- Paths ---- */
+
+static const cJSON *member(const cJSON *item, const char *name, size_t size)
+{
+	for (const cJSON *child = item->child; child && cJSON_IsObject(item); child = child->next)
+		if (!strncmp(child->string, name, size) && !child->string[size])
+			return child;
+	return NULL;
+}
+
+/* The value at the path, or NULL. */
+static const cJSON *find(const struct json *json, const char *path)
+{
+	const cJSON *item = item_of(json);
+
+	while (item && *path) {
+		if (*path == '[') {
+			char         *end;
+			unsigned long index = strtoul(path + 1, &end, 10);
+
+			item = cJSON_IsArray(item) ? item->child : NULL;
+			while (item && index--)
+				item = item->next;
+			path = end + 1;
+		} else {
+			size_t size = strcspn(path += *path == '.', ".[");
+
+			item = member(item, path, size);
+			path += size;
+		}
+	}
+	return item;
+}
+
+/* The shortest text that reads back as the same number. */
+static const char *number_text(struct arena *arena, double number)
+{
+	for (int digits = 15; digits < 17; digits++) {
+		const char *text = arena_printf(arena, "%.*g", digits, number);
+
+		if (strtod(text, NULL) == number)
+			return text;
+	}
+	return arena_printf(arena, "%.17g", number);
+}
+
+const char *json_text(struct arena *arena, const struct json *json, const char *path)
+{
+	const cJSON *item = find(json, path);
+
+	if (cJSON_IsString(item))
+		return item->valuestring;
+	if (cJSON_IsBool(item))
+		return cJSON_IsTrue(item) ? "true" : "false";
+	if (!cJSON_IsNumber(item))
+		return NULL;
+	if (fabs(item->valuedouble) <= EXACT_MAX && trunc(item->valuedouble) == item->valuedouble)
+		return arena_printf(arena, "%lld", (long long)item->valuedouble);
+	return number_text(arena, item->valuedouble);
+}
+
+int64_t json_int(const struct json *json, const char *path)
+{
+	const cJSON *item = find(json, path);
+
+	if (!cJSON_IsNumber(item) || fabs(item->valuedouble) > EXACT_MAX ||
+	    trunc(item->valuedouble) != item->valuedouble)
+		return 0;
+	return (int64_t)item->valuedouble;
+}
+
+bool json_true(const struct json *json, const char *path)
+{
+	return cJSON_IsTrue(find(json, path));
+}
+
+const char *json_raw(struct arena *arena, const struct json *json, const char *path)
+{
+	const cJSON *item = find(json, path);
+	char        *printed = item ? cJSON_PrintUnformatted(item) : NULL;
+
+	if (!printed)
+		return NULL;
+	/* Printed by the foreign allocator, which alone may free it. */
+	arena_defer(arena, cJSON_free, printed);
+	return printed;
+}
+
+/* ---- Writing ---- */
+
+static void quote_character(struct text *out, unsigned char c)
+{
+	static const char characters[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
+	const char       *found = strchr(characters, c);
+
+	if (c && found)
+		text_printf(out, "\\%c", letters[found - characters]);
+	else
+		text_printf(out, "\\u%04x", c);
+}
+
+const char *json_quote(struct arena *arena, const char *text)
+{
+	struct text out = {.arena = arena};
+
+	if (!text)
+		return "null";
+	text_add(&out, "\"", 1);
+	while (*text) {
+		const char *first = text;
+		size_t      size = 1;
+
+		while ((unsigned char)*text >= 0x20 && !strchr("\"\\\x7f", *text) && size) {
+			size = utf8_size(text, strnlen(text, 4));
+			text += size;
+		}
+		text_add(&out, first, (size_t)(text - first));
+		if (!*text)
+			break;
+		if (size)
+			quote_character(&out, (unsigned char)*text);
+		else /* Foreign messages may hold anything; what we write stays JSON. */
+			text_add(&out, "\xEF\xBF\xBD", 3);
+		text++;
+	}
+	text_add(&out, "\"", 1);
+	return out.bytes;
+}

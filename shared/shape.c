@@ -1,0 +1,401 @@
+/* shape.c: bodies and query strings against their shapes. */
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define ERRORS_MAX    100 /* fields that one answer names */
+#define MEMBERS_MAX   50  /* of an object whose shape declares none */
+#define EXACT_MAX     9007199254740991.0
+#define WHOLE         "non_field_errors" /* what concerns no single field */
+#define BAD_ENCODING  "Malformed percent-encoding."
+
+/* ---- Parameters ---- */
+
+void params_set(struct params *params, const char *name, const char *value, bool sent)
+{
+	struct param *param = params_find(params, name);
+
+	if (!param) {
+		assert(params->count < LIMIT_PARAMETERS);
+		param = &params->list[params->count++];
+	}
+	*param = (struct param){name, value, sent};
+}
+
+struct param *params_find(struct params *params, const char *name)
+{
+	for (size_t i = 0; i < params->count; i++)
+		if (!strcmp(params->list[i].name, name))
+			return &params->list[i];
+	return NULL;
+}
+
+/* A field's name would replace the part of the path that says which row is meant. */
+static void declare(struct params *params, const struct field *shape)
+{
+	for (const struct field *field = shape; field->name; field++) {
+		if (field->flags & READ_ONLY)
+			continue;
+		assert(!params_find(params, field->name));
+		params_set(params, field->name, NULL, false);
+	}
+}
+
+static const struct field *find_field(const struct field *shape, const char *name)
+{
+	for (; shape->name; shape++)
+		if (!strcmp(shape->name, name))
+			return shape;
+	return NULL;
+}
+
+/* ---- Errors ---- */
+
+/* A field's first error is the one that is told. */
+void errors_add(struct errors *errors, const char *field, const char *message)
+{
+	struct arena *arena = errors->text.arena;
+	const char   *start;
+
+	if (errors->count >= ERRORS_MAX)
+		return;
+	start = arena_printf(arena, "%s:[", json_quote(arena, field));
+	if (errors->count && strstr(errors->text.bytes, start))
+		return;
+	text_printf(&errors->text, "%s%s%s]", errors->count++ ? "," : "", start,
+	            json_quote(arena, message));
+}
+
+/* ---- Bodies ---- */
+
+struct walk {
+	struct arena  *arena;
+	struct errors *errors;
+};
+
+/* A value that was read: as text, and as the JSON of the canonical body.  Both NULL: refused. */
+struct value {
+	const char *text, *json;
+};
+
+static const struct value refusal = {NULL, NULL};
+
+/* The names that the messages of Django REST framework have for JSON's types. */
+static const char *type_name(const struct json *json)
+{
+	switch (json_kind(json)) {
+	case JSON_BOOLEAN:
+		return "bool";
+	case JSON_NUMBER:
+		return trunc(json_number(json)) == json_number(json) ? "int" : "float";
+	case JSON_STRING:
+		return "str";
+	case JSON_ARRAY:
+		return "list";
+	case JSON_OBJECT:
+		return "dict";
+	default:
+		return "NoneType";
+	}
+}
+
+static struct value refuse(struct walk *walk, const char *where, const char *message)
+{
+	errors_add(walk->errors, where, message);
+	return refusal;
+}
+
+static struct value refuse_type(struct walk *walk, const char *where, const struct json *json,
+                                const char *format)
+{
+	struct text message = {.arena = walk->arena};
+	const char *gap = strchr(format, '*');
+
+	text_printf(&message, "%.*s%s%s", (int)(gap - format), format, type_name(json), gap + 1);
+	return refuse(walk, where, message.bytes);
+}
+
+/* A number as text that scalar_check() judges; what no text can say exactly is no number. */
+static const char *number_text(struct arena *arena, double number)
+{
+	const char *text;
+
+	if (trunc(number) == number && fabs(number) <= EXACT_MAX)
+		return arena_printf(arena, "%lld", (long long)number);
+	text = arena_printf(arena, "%.15g", number);
+	return strtod(text, NULL) == number ? text : "inexact";
+}
+
+/* The text of a JSON value where its type fits the kind; for others one that the kind refuses. */
+static const char *scalar_text(struct walk *walk, const struct field *field,
+                               const struct json *json)
+{
+	switch (json_kind(json)) {
+	case JSON_STRING:
+		return field->kind == INTEGER || field->kind == BOOLEAN ? "string" : json_string(json);
+	case JSON_NUMBER:
+		return field->kind == INTEGER || field->kind == MONEY ?
+		               number_text(walk->arena, json_number(json)) : NULL;
+	case JSON_BOOLEAN:
+		return field->kind == BOOLEAN ? json_text(walk->arena, json, "") : NULL;
+	default:
+		return NULL;
+	}
+}
+
+static bool is_texts_kind(enum kind kind)
+{
+	return kind <= SLUG || kind == CURRENCY || kind == CHOICE || kind == IDS;
+}
+
+static struct value check_scalar(struct walk *walk, const struct field *field,
+                                 const struct json *json, const char *where)
+{
+	const char  *text = scalar_text(walk, field, json), *fault;
+	struct value value;
+
+	if (!text && is_texts_kind(field->kind))
+		return refuse(walk, where, "Not a valid string.");
+	value.text = scalar_check(walk->arena, field, text ? text : "other", &fault);
+	if (!value.text)
+		return refuse(walk, where, fault);
+	value.json = field->kind == INTEGER || field->kind == BOOLEAN ?
+	                     value.text : json_quote(walk->arena, value.text);
+	return value;
+}
+
+static const char *check_members(struct walk *walk, const struct field *shape,
+                                 const struct json *json, const char *prefix,
+                                 struct params *params);
+
+/* Any members with text values. */
+static struct value check_texts(struct walk *walk, const struct json *json, const char *where)
+{
+	static const struct field name_field = {"name", TEXT, .min = 1, .max = 64};
+	static const struct field value_field = {"value", TEXT, .max = 255};
+	struct text               out = {.arena = walk->arena};
+	size_t                    count = 0, errors = walk->errors->count;
+
+	for (const struct json *child = json_first(json); child; child = json_next(child)) {
+		const char  *fault, *at = arena_printf(walk->arena, "%s.%s", where, json_name(child));
+		const char  *name = scalar_check(walk->arena, &name_field, json_name(child), &fault);
+		struct value value;
+
+		if (++count > MEMBERS_MAX)
+			return refuse(walk, where, "Ensure this field has no more than 50 elements.");
+		if (!name || strcmp(name, json_name(child)) != 0)
+			return refuse(walk, where, "Names have 1 to 64 characters and no spaces around them.");
+		value = check_scalar(walk, &value_field, child, at);
+		if (value.json)
+			text_printf(&out, "%s%s:%s", out.size ? "," : "{", json_quote(walk->arena, name),
+			            value.json);
+	}
+	text_printf(&out, out.size ? "}" : "{}");
+	return walk->errors->count > errors ? refusal : (struct value){out.bytes, out.bytes};
+}
+
+static struct value check_object(struct walk *walk, const struct field *field,
+                                 const struct json *json, const char *where)
+{
+	const char *text;
+
+	if (json_kind(json) != JSON_OBJECT && !field->fields)
+		return refuse_type(walk, where, json, "Expected a dictionary of items but got type \"*\".");
+	if (json_kind(json) != JSON_OBJECT)
+		return refuse_type(walk, where, json, "Invalid data. Expected a dictionary, but got *.");
+	if (!field->fields)
+		return check_texts(walk, json, where);
+	text = check_members(walk, field->fields, json, arena_printf(walk->arena, "%s.", where), NULL);
+	return (struct value){text, text};
+}
+
+static bool count_fits(struct walk *walk, const struct field *field, const struct json *json,
+                       const char *where)
+{
+	int64_t     count = 0;
+	const char *limit = NULL;
+
+	for (const struct json *child = json_first(json); child; child = json_next(child))
+		count++;
+	if (!count && field->min > 0)
+		limit = "This list may not be empty.";
+	else if (count < field->min)
+		limit = arena_printf(walk->arena, "Ensure this field has at least %lld elements.",
+		                     (long long)field->min);
+	else if (field->max && count > field->max)
+		limit = arena_printf(walk->arena, "Ensure this field has no more than %lld elements.",
+		                     (long long)field->max);
+	if (limit)
+		errors_add(walk->errors, where, limit);
+	return !limit;
+}
+
+static struct value check_list(struct walk *walk, const struct field *field,
+                               const struct json *json, const char *where)
+{
+	struct text out = {.arena = walk->arena};
+	size_t      index = 0, errors = walk->errors->count;
+
+	if (json_kind(json) != JSON_ARRAY)
+		return refuse_type(walk, where, json, "Expected a list of items but got type \"*\".");
+	if (!count_fits(walk, field, json, where))
+		return refusal;
+	text_add(&out, "[", 1);
+	for (const struct json *child = json_first(json); child; child = json_next(child)) {
+		const char  *at = arena_printf(walk->arena, "%s[%zu]", where, index);
+		struct value value = check_object(walk, field, child, at);
+
+		if (value.json)
+			text_printf(&out, "%s%s", index ? "," : "", value.json);
+		index++;
+	}
+	text_add(&out, "]", 1);
+	return walk->errors->count > errors ? refusal : (struct value){out.bytes, out.bytes};
+}
+
+static struct value check_value(struct walk *walk, const struct field *field,
+                                const struct json *json, const char *where)
+{
+	if (json_kind(json) == JSON_NULL && field->flags & NULLABLE)
+		return (struct value){NULL, "null"};
+	if (json_kind(json) == JSON_NULL)
+		return refuse(walk, where, "This field may not be null.");
+	if (field->kind == OBJECT)
+		return check_object(walk, field, json, where);
+	if (field->kind == LIST)
+		return check_list(walk, field, json, where);
+	return check_scalar(walk, field, json, where);
+}
+
+static void refuse_unknown(struct walk *walk, const struct field *shape, const struct json *json,
+                           const char *prefix)
+{
+	for (const struct json *child = json_first(json); child; child = json_next(child))
+		if (!find_field(shape, json_name(child)))
+			errors_add(walk->errors,
+			           arena_printf(walk->arena, "%s%s", prefix, json_name(child)),
+			           "Unknown field.");
+}
+
+/* The canonical object of the fields that were sent, NULL when one was refused. */
+static const char *check_members(struct walk *walk, const struct field *shape,
+                                 const struct json *json, const char *prefix,
+                                 struct params *params)
+{
+	struct text out = {.arena = walk->arena};
+	size_t      errors = walk->errors->count;
+
+	for (const struct field *field = shape; field->name; field++) {
+		const struct json *member = json_member(json, field->name);
+		const char        *where = arena_printf(walk->arena, "%s%s", prefix, field->name);
+		struct value       value;
+
+		if (field->flags & READ_ONLY)
+			continue;
+		if (!member) {
+			if (field->flags & REQUIRED)
+				errors_add(walk->errors, where, "This field is required.");
+			continue;
+		}
+		value = check_value(walk, field, member, where);
+		if (params)
+			params_set(params, field->name, value.text, true);
+		if (value.json)
+			text_printf(&out, "%s\"%s\":%s", out.size ? "," : "{", field->name, value.json);
+	}
+	refuse_unknown(walk, shape, json, prefix);
+	text_printf(&out, out.size ? "}" : "{}");
+	return walk->errors->count > errors ? NULL : out.bytes;
+}
+
+void shape_check_body(struct arena *arena, const struct field *shape, const struct json *json,
+                      struct params *params, struct errors *errors)
+{
+	struct walk walk = {arena, errors};
+
+	declare(params, shape);
+	if (json_kind(json) == JSON_OBJECT)
+		params_set(params, "body", check_members(&walk, shape, json, "", params), true);
+	else
+		refuse_type(&walk, WHOLE, json, "Invalid data. Expected a dictionary, but got *.");
+}
+
+/* ---- Query strings ---- */
+
+static int hex_value(char c)
+{
+	const char *digits = "0123456789abcdef0123456789ABCDEF";
+	const char *found = c ? strchr(digits, c) : NULL;
+
+	return found ? (int)(found - digits) % 16 : -1;
+}
+
+char *percent_decode(struct arena *arena, const char *text, size_t size, bool plus_is_space)
+{
+	char *out = arena_copy(arena, text, size), *to = out;
+
+	for (size_t i = 0; i < size; i++, to++) {
+		*to = text[i] == '+' && plus_is_space ? ' ' : text[i];
+		if (*to != '%')
+			continue;
+
+		int high = i + 2 < size ? hex_value(text[i + 1]) : -1;
+		int low = i + 2 < size ? hex_value(text[i + 2]) : -1;
+
+		if (high < 0 || low < 0)
+			return NULL;
+		*to = (char)(high * 16 + low);
+		i += 2;
+	}
+	*to = '\0';
+	for (char *c = out; c < to;) {
+		size_t bytes = *c ? utf8_size(c, (size_t)(to - c)) : 0;
+
+		if (!bytes)
+			return NULL;
+		c += bytes;
+	}
+	return out;
+}
+
+static void check_pair(struct walk *walk, const struct field *shape, const char *pair, size_t size,
+                       struct params *params)
+{
+	const char         *equals = memchr(pair, '=', size);
+	size_t              split = equals ? (size_t)(equals - pair) : size;
+	const char         *name = percent_decode(walk->arena, pair, split, true);
+	const char         *value = equals ? equals + 1 : pair + size, *fault;
+	const struct field *field = name ? find_field(shape, name) : NULL;
+	struct param       *param = field ? params_find(params, name) : NULL;
+
+	value = percent_decode(walk->arena, value, (size_t)(pair + size - value), true);
+	if (!name || !value) {
+		errors_add(walk->errors, name ? name : WHOLE, BAD_ENCODING);
+	} else if (param && param->sent) {
+		errors_add(walk->errors, name, "This parameter may be given only once.");
+	} else if (param) {
+		params_set(params, field->name, scalar_check(walk->arena, field, value, &fault), true);
+		if (fault)
+			errors_add(walk->errors, name, fault);
+	}
+}
+
+void shape_check_query(struct arena *arena, const struct field *shape, const char *query,
+                       struct params *params, struct errors *errors)
+{
+	struct walk walk = {arena, errors};
+
+	declare(params, shape);
+	for (size_t size; *query; query += size + (query[size] == '&')) {
+		size = strcspn(query, "&");
+		if (size)
+			check_pair(&walk, shape, query, size, params);
+	}
+	for (const struct field *field = shape; field->name; field++)
+		if (field->flags & REQUIRED && !params_find(params, field->name)->sent)
+			errors_add(errors, field->name, "This field is required.");
+}
