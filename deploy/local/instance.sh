@@ -17,6 +17,13 @@ fail() {
 	exit 1
 }
 
+# fail_with_log MESSAGE LOG: shows the end of the log, which says why.
+fail_with_log() {
+	echo
+	tail -n 5 "$2" | sed 's/^/  /' >&2
+	fail "$1, see $2"
+}
+
 # shellcheck source-path=SCRIPTDIR
 . "$ROOT/deploy/local/process.sh"
 # shellcheck source-path=SCRIPTDIR
@@ -136,7 +143,7 @@ start_standin() {
 	until port_taken $((PORT + 6)); do
 		tries=$((tries + 1))
 		if [ $tries -eq 200 ] || ! alive standin; then
-			fail "the stand-in for Stripe does not answer, see $VAR/log/standin.log"
+			fail_with_log "the stand-in for Stripe does not answer" "$VAR/log/standin.log"
 		fi
 		sleep 0.05
 	done
@@ -287,7 +294,7 @@ start() {
 	start_postgres
 	printf '.'
 	"$BUILD/arnova" migrate >>"$VAR/log/migrate.log" 2>&1 ||
-		{ tail -n 5 "$VAR/log/migrate.log" >&2 && fail "could not migrate, see $VAR/log/migrate.log"; }
+		fail_with_log "could not migrate" "$VAR/log/migrate.log"
 	printf '.'
 	start_standin
 	for pool in $(pools); do start_pool "$pool"; done

@@ -70,7 +70,7 @@ create_cluster() {
 	as_postgres "$bin/initdb" --pgdata="$PGDATA" --username=arnova \
 		--pwfile="$PGHOST/password" --auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 \
 		--data-checksums --no-instructions >"$VAR/log/initdb.log" 2>&1 ||
-		fail "could not make the database cluster, see $VAR/log/initdb.log"
+		fail_with_log "could not make the database cluster" "$VAR/log/initdb.log"
 	rm -f "$PGHOST/password"
 }
 
@@ -84,7 +84,7 @@ start_postgres() {
 	# The lock of this script must not live on in the server.
 	as_postgres "$bin/pg_ctl" --pgdata="$PGDATA" --wait --timeout=60 start \
 		</dev/null >>"$VAR/log/postgres.log" 2>&1 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- ||
-		fail "could not start PostgreSQL, see $VAR/log/postgres.log"
+		fail_with_log "could not start PostgreSQL" "$VAR/log/postgres.log"
 	create_roles
 }
 
@@ -92,7 +92,7 @@ stop_postgres() {
 	postgres_alive || return 0
 	bin=$(postgres_programs)
 	as_postgres "$bin/pg_ctl" --pgdata="$PGDATA" --wait --mode=fast stop \
-		>>"$VAR/log/postgres.log" 2>&1 || fail "could not stop PostgreSQL, see $VAR/log/postgres.log"
+		>>"$VAR/log/postgres.log" 2>&1 || fail_with_log "could not stop PostgreSQL" "$VAR/log/postgres.log"
 }
 
 # postmaster.pid may be left over and its number be somebody else's by now.
@@ -135,5 +135,5 @@ roles_sql() {
 create_roles() {
 	roles_sql | PGPASSWORD=$OWNER_PASSWORD psql -X -q -v ON_ERROR_STOP=1 -h "$PGHOST" -U arnova \
 		-d postgres -f - >>"$VAR/log/postgres.log" 2>&1 ||
-		fail "could not create the database roles, see $VAR/log/postgres.log"
+		fail_with_log "could not create the database roles" "$VAR/log/postgres.log"
 }
