@@ -60,38 +60,43 @@ static const struct operation *find_operation(struct request *request)
 {
 	for (size_t i = 0; i < COUNT(operations); i++)
 		if (path_fits(operations[i].path, request->path, request->target) &&
-			strcmp(operations[i].method, request->method) == 0)
+		    strcmp(operations[i].method, request->method) == 0)
 			return &operations[i];
 	return NULL;
 }
 
 /* ---- Before the operation ---- */
 
-/* The order that a request is about: by its metadata, or by the intent that it names. */
+/* What a request is about: the order by its metadata, or by the intent that it names. */
 static void find_subject(struct request *request)
 {
+	const char *currency = form_value(&request->form, "currency");
 	const char *order_id = form_value(&request->form, "metadata[order_id]");
 	const char *intent_id = form_value(&request->form, "payment_intent");
 	const struct charge *charge = find_charge(form_value(&request->form, "charge"));
 	const struct refund *refund = table_find(&refunds, request->target);
-	const struct intent *intent = table_find(&intents,
-		*request->target ? request->target : intent_id);
+	const struct intent *intent =
+		table_find(&intents, *request->target ? request->target : intent_id);
 
 	if (!charge)
 		charge = refund ? refund->charge : find_charge(request->target);
 	if (!intent && charge)
 		intent = charge->intent;
 	if (intent)
-		keep_text(request->subject.order_id, sizeof(request->subject.order_id),
-			json_text(cJSON_GetObjectItem(intent->json, "metadata"), "order_id"));
+		describe(&request->subject, intent, NULL, refund);
 	else
-		keep_text(request->subject.order_id, sizeof(request->subject.order_id), order_id);
+		keep_text(request->subject.order_id, sizeof(request->subject.order_id),
+		          order_id);
+	if (currency && strlen(currency) == 3)
+		keep_text(request->subject.currency, sizeof(request->subject.currency),
+		          currency);
+	request->subject.amount = form_integer(&request->form, "amount", -1);
 }
 
 static bool is_form(const struct request *request)
 {
 	static const char type[] = "application/x-www-form-urlencoded";
-	const char       *given = request->content_type;
+	const char *given = request->content_type;
 
 	if (!request->body_length)
 		return true;
@@ -117,7 +122,7 @@ static bool is_key(const char *given, size_t length)
 
 static bool is_authorized(const struct request *request)
 {
-	const char   *given = request->authorization;
+	const char *given = request->authorization;
 	unsigned char decoded[768];
 
 	if (!given)
@@ -128,7 +133,7 @@ static bool is_authorized(const struct request *request)
 		return false;
 
 	int length = EVP_DecodeBlock(decoded, (const unsigned char *)given + 6,
-		(int)strlen(given + 6));
+	                             (int)strlen(given + 6));
 	const unsigned char *colon = length > 0 ? memchr(decoded, ':', (size_t)length) : NULL;
 
 	return colon && is_key((const char *)decoded, (size_t)(colon - decoded));
@@ -139,15 +144,17 @@ static bool check_request(const struct request *request, struct answer *answer, 
 	if (!is_authorized(request)) {
 		text_printf(&answer->headers, "WWW-Authenticate: Bearer realm=\"Stripe\"\r\n");
 		refuse(answer, &(struct error){401, NULL, NULL, NULL},
-			request->authorization ? "Invalid API Key provided."
-					       : "You did not provide an API key.");
+		       request->authorization ? "Invalid API Key provided."
+		                              : "You did not provide an API key.");
 		return false;
 	}
 	if (is_post(request) && !is_form(request))
-		return invalid(answer, NULL, NULL,
+		return invalid(
+			answer, NULL, NULL,
 			"Invalid request: the body must be application/x-www-form-urlencoded.");
 	if (!decoded)
-		return invalid(answer, NULL, NULL, "Invalid request: could not read the parameters.");
+		return invalid(answer, NULL, NULL,
+		               "Invalid request: could not read the parameters.");
 	return true;
 }
 
@@ -168,13 +175,15 @@ static void answer_status(struct answer *answer, const struct fault *fault)
 	answer->save = fault->saved;
 	keep_text(answer->should_retry, sizeof(answer->should_retry), fault->should_retry);
 	if (fault->retry_after >= 0)
-		text_printf(&answer->headers, "Retry-After: %lld\r\n", (long long)fault->retry_after);
+		text_printf(&answer->headers, "Retry-After: %lld\r\n",
+		            (long long)fault->retry_after);
 }
 
 static void answer_html(struct answer *answer)
 {
-	set_body(answer, 502, copy_text("<html><head><title>502 Bad Gateway</title></head><body>"
-					"<h1>502 Bad Gateway</h1></body></html>\n"));
+	set_body(answer, 502,
+	         copy_text("<html><head><title>502 Bad Gateway</title></head><body>"
+	                   "<h1>502 Bad Gateway</h1></body></html>\n"));
 	answer->content_type = "text/html";
 	answer->should_retry[0] = '\0';
 }
@@ -207,7 +216,7 @@ static bool fails_at_once(const struct fault *fault, struct answer *answer)
 static void falsify(struct answer *answer, const struct fault *fault)
 {
 	static const char *const amounts[] = {"amount", "amount_received"};
-	cJSON                   *json = cJSON_Parse(answer->body);
+	cJSON *json = cJSON_Parse(answer->body);
 
 	for (size_t i = 0; i < COUNT(amounts); i++) {
 		int64_t amount = json_integer(json, amounts[i], 0);
@@ -221,6 +230,16 @@ static void falsify(struct answer *answer, const struct fault *fault)
 		set_json(answer, answer->status, json);
 }
 
+/* A proxy's answer, or a busy server's, in place of the true one. */
+static void replace_answer(struct answer *answer, const struct fault *fault)
+{
+	answer->headers.length = 0;
+	if (fault->kind == HTML502)
+		answer_html(answer);
+	else
+		answer_status(answer, fault);
+}
+
 /* What strikes after the operation, when its true answer is already saved. */
 static void spoil(struct answer *answer, const struct fault *fault)
 {
@@ -229,11 +248,11 @@ static void spoil(struct answer *answer, const struct fault *fault)
 		if (fault->when == AFTER)
 			pause_for(fault->milliseconds);
 		break;
-	case RESET:
-		answer->ending = CUT;
-		break;
 	case BLACK_HOLE:
 		pause_for(fault->milliseconds);
+		answer->ending = CUT;
+		break;
+	case RESET:
 		answer->ending = CUT;
 		break;
 	case HALF_BODY_FAULT:
@@ -244,7 +263,6 @@ static void spoil(struct answer *answer, const struct fault *fault)
 		break;
 	case BROKEN_JSON:
 		answer->length -= answer->length / 3;
-		answer->body[answer->length] = '\0';
 		break;
 	case EMPTY:
 		set_body(answer, 200, copy_text(""));
@@ -253,14 +271,9 @@ static void spoil(struct answer *answer, const struct fault *fault)
 		falsify(answer, fault);
 		break;
 	case HTML502:
-		answer->headers.length = 0;
-		answer_html(answer);
-		break;
 	case STATUS:
-		if (fault->saved)
-			break;
-		answer->headers.length = 0;
-		answer_status(answer, fault);
+		if (!fault->saved)
+			replace_answer(answer, fault);
 		break;
 	case NO_FAULT:
 		break;
@@ -271,7 +284,7 @@ static void spoil(struct answer *answer, const struct fault *fault)
 
 /* Locked. */
 static void run_operation(struct request *request, struct answer *answer,
-	const struct operation *operation, const struct fault *fault)
+                          const struct operation *operation, const struct fault *fault)
 {
 	bool own_status = fault->kind == STATUS && fault->saved;
 
@@ -286,7 +299,7 @@ static void run_operation(struct request *request, struct answer *answer,
 }
 
 static void execute(struct request *request, struct answer *answer,
-	const struct operation *operation, const struct fault *fault)
+                    const struct operation *operation, const struct fault *fault)
 {
 	bool keyed = is_post(request) && request->idempotency_key && *request->idempotency_key;
 
@@ -312,7 +325,7 @@ static void execute(struct request *request, struct answer *answer,
 }
 
 static void perform(struct request *request, struct answer *answer, const struct fault *fault,
-	bool decoded)
+                    bool decoded)
 {
 	const struct operation *operation = find_operation(request);
 
@@ -320,7 +333,7 @@ static void perform(struct request *request, struct answer *answer, const struct
 		return;
 	if (!operation) {
 		refuse(answer, &(struct error){404, NULL, NULL, NULL},
-			"Unrecognized request URL (%s: %s).", request->method, request->path);
+		       "Unrecognized request URL (%s: %s).", request->method, request->path);
 		return;
 	}
 	execute(request, answer, operation, fault);
@@ -346,7 +359,7 @@ bool cut_unread(struct request *request)
 void answer_request(struct request *request, struct answer *answer)
 {
 	struct fault fault;
-	bool         decoded;
+	bool decoded;
 
 	if (starts_with(request->path, "/_fake/")) {
 		answer_control(request, answer);
@@ -354,9 +367,9 @@ void answer_request(struct request *request, struct answer *answer)
 	}
 	new_id(request->id, "req_", 14);
 	decoded = is_post(request)
-			  ? !is_form(request) ||
-				    form_decode(&request->form, request->body, request->body_length)
-			  : form_decode(&request->form, request->query, strlen(request->query));
+	                  ? !is_form(request) || form_decode(&request->form, request->body,
+	                                                     request->body_length)
+	                  : form_decode(&request->form, request->query, strlen(request->query));
 	form_digest(&request->form, request->params_sha256);
 	find_operation(request);
 	lock_state();
@@ -367,6 +380,7 @@ void answer_request(struct request *request, struct answer *answer)
 	unlock_state();
 	perform(request, answer, &fault, decoded);
 	lock_state();
-	ledger_request("answered", request, answer->ending == CUT ? 0 : answer->status, fault.name);
+	ledger_request("answered", request, answer->ending == CUT ? 0 : answer->status,
+	               fault.name);
 	unlock_state();
 }

@@ -6,14 +6,14 @@
 #include <string.h>
 
 static void executed(struct request *request, const struct intent *intent,
-	const struct charge *charge, int status)
+                     const struct charge *charge, int status)
 {
 	describe(&request->subject, intent, charge, NULL);
 	ledger_request("executed", request, status, NULL);
 }
 
 static void announce(const struct request *request, const struct intent *intent,
-	const char *type)
+                     const char *type)
 {
 	send_event(request, type, intent->json, &request->subject, NULL);
 }
@@ -23,12 +23,15 @@ static cJSON *charge_outcome(bool succeeded, const struct outcome *why)
 	cJSON *outcome = cJSON_CreateObject();
 
 	cJSON_AddStringToObject(outcome, "network_status",
-		succeeded ? "approved_by_network" : "declined_by_network");
+	                        succeeded ? "approved_by_network" : "declined_by_network");
 	json_set_text(outcome, "reason",
-		succeeded ? NULL : why->decline_code ? why->decline_code : why->code);
+	              succeeded           ? NULL
+	              : why->decline_code ? why->decline_code
+	                                  : why->code);
 	cJSON_AddStringToObject(outcome, "risk_level", "normal");
 	cJSON_AddStringToObject(outcome, "seller_message",
-		succeeded ? "Payment complete." : "The bank did not return any further details.");
+	                        succeeded ? "Payment complete."
+	                                  : "The bank did not return any further details.");
 	cJSON_AddStringToObject(outcome, "type", succeeded ? "authorized" : "issuer_declined");
 	return outcome;
 }
@@ -45,9 +48,9 @@ static struct charge *pending_charge(struct intent *intent)
 
 void complete_payment(struct request *request, struct intent *intent)
 {
-	int64_t        amount = json_integer(intent->json, "amount", 0);
+	int64_t amount = json_integer(intent->json, "amount", 0);
 	struct charge *charge = pending_charge(intent);
-	char           id[ID_SIZE];
+	char id[ID_SIZE];
 
 	new_id(id, "txn_", 24);
 	json_set_text(charge->json, "balance_transaction", id);
@@ -68,11 +71,11 @@ void complete_payment(struct request *request, struct intent *intent)
 }
 
 static cJSON *payment_error(const struct intent *intent, const struct charge *charge,
-	const struct outcome *why)
+                            const struct outcome *why)
 {
 	const struct error error = {402, "card_error", why->code, NULL};
-	cJSON             *body = make_error(&error, why->message);
-	cJSON             *inner = cJSON_DetachItemFromObject(body, "error");
+	cJSON *body = make_error(&error, why->message);
+	cJSON *inner = cJSON_DetachItemFromObject(body, "error");
 
 	cJSON_Delete(body);
 	if (why->decline_code)
@@ -80,8 +83,8 @@ static cJSON *payment_error(const struct intent *intent, const struct charge *ch
 	if (charge)
 		cJSON_AddStringToObject(inner, "charge", object_id(charge->json));
 	cJSON_AddItemToObject(inner, "payment_method",
-		new_method(json_text(intent->json, "payment_method"),
-			json_text(intent->json, "customer")));
+	                      new_method(json_text(intent->json, "payment_method"),
+	                                 json_text(intent->json, "customer")));
 	return inner;
 }
 
@@ -107,7 +110,7 @@ void fail_payment(struct request *request, struct intent *intent, const struct o
 }
 
 static void decline(const struct attempt *attempt, const struct outcome *why,
-	struct answer *answer)
+                    struct answer *answer)
 {
 	fail_payment(attempt->request, attempt->intent, why);
 
@@ -123,10 +126,10 @@ static void decline(const struct attempt *attempt, const struct outcome *why,
 static cJSON *next_action(const struct intent *intent, const char *return_url)
 {
 	cJSON *action = cJSON_CreateObject();
-	char   url[160];
+	char url[160];
 
 	snprintf(url, sizeof(url), "https://hooks.stripe.com/3d_secure_2/authenticate/%s",
-		object_id(intent->json));
+	         object_id(intent->json));
 	if (return_url) {
 		cJSON *redirect = cJSON_AddObjectToObject(action, "redirect_to_url");
 
@@ -156,7 +159,7 @@ static void ask_customer(const struct attempt *attempt)
 static void process(const struct attempt *attempt)
 {
 	struct intent *intent = attempt->intent;
-	cJSON         *processing = cJSON_CreateObject();
+	cJSON *processing = cJSON_CreateObject();
 
 	new_charge(intent, "pending");
 	json_set_text(intent->json, "status", "processing");
@@ -169,7 +172,7 @@ static void process(const struct attempt *attempt)
 
 void attempt_payment(const struct attempt *attempt, struct answer *answer)
 {
-	struct intent        *intent = attempt->intent;
+	struct intent *intent = attempt->intent;
 	const struct outcome *outcome = intent->outcome;
 	bool alone = attempt->off_session || attempt->error_on_action;
 

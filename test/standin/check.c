@@ -54,7 +54,7 @@ static enum fit match_name(const char *pattern, const char *name)
 }
 
 static const struct parameter *find_parameter(const struct operation *operation,
-	const char *name, enum fit *best)
+                                              const char *name, enum fit *best)
 {
 	*best = UNKNOWN;
 	for (size_t i = 0; i < COUNT(operation->parameters); i++) {
@@ -97,30 +97,30 @@ static bool is_choice(const char *choices, const char *value)
 }
 
 static bool check_value(const struct parameter *parameter, const struct pair *pair,
-	struct answer *answer)
+                        struct answer *answer)
 {
 	const char *value = pair->value;
-	size_t      max = parameter->max ? parameter->max : 5000;
+	size_t max = parameter->max ? parameter->max : 5000;
 
 	if (!*value)
 		return parameter->empty ||
 		       invalid(answer, "parameter_invalid_empty", pair->name,
-			       "You passed an empty string for '%s'.", pair->name);
+		               "You passed an empty string for '%s'.", pair->name);
 	switch (parameter->type) {
 	case INTEGER:
-		return is_integer(value) || invalid(answer, "parameter_invalid_integer", pair->name,
-						    "Invalid integer: %s", value);
+		return is_integer(value) || invalid(answer, "parameter_invalid_integer",
+		                                    pair->name, "Invalid integer: %s", value);
 	case BOOLEAN:
 		return is_choice("true|false", value) ||
 		       invalid(answer, NULL, pair->name, "Invalid boolean: %s", value);
 	case CHOICE:
 		return is_choice(parameter->choices, value) ||
 		       invalid(answer, NULL, pair->name, "Invalid %s: must be one of %s",
-			       pair->name, parameter->choices);
+		               pair->name, parameter->choices);
 	case TEXT:
 		return strlen(value) <= max ||
 		       invalid(answer, NULL, pair->name,
-			       "Invalid string: must be at most %zu characters", max);
+		               "Invalid string: must be at most %zu characters", max);
 	case OPEN:
 		break;
 	}
@@ -137,16 +137,17 @@ static bool check_metadata(const struct request *request, struct answer *answer)
 		if (!starts_with(name, "metadata["))
 			continue;
 		if (++count > 50)
-			return invalid(answer, NULL, "metadata", "Metadata can have up to 50 keys.");
+			return invalid(answer, NULL, "metadata",
+			               "Metadata can have up to 50 keys.");
 		if (strlen(name) > strlen("metadata[]") + 40)
 			return invalid(answer, NULL, "metadata",
-				"Metadata keys can be up to 40 characters long.");
+			               "Metadata keys can be up to 40 characters long.");
 	}
 	return true;
 }
 
 static bool check_required(const struct operation *operation, const struct request *request,
-	struct answer *answer)
+                           struct answer *answer)
 {
 	for (size_t i = 0; i < COUNT(operation->parameters); i++) {
 		const struct parameter *at = operation->parameters[i];
@@ -154,13 +155,13 @@ static bool check_required(const struct operation *operation, const struct reque
 		for (; at && at->name; at++)
 			if (at->required && !form_value(&request->form, at->name))
 				return invalid(answer, "parameter_missing", at->name,
-					"Missing required param: %s.", at->name);
+				               "Missing required param: %s.", at->name);
 	}
 	return true;
 }
 
 static bool unknown_parameter(const struct request *request, enum fit fit, const char *name,
-	struct answer *answer)
+                              struct answer *answer)
 {
 	char detail[160];
 
@@ -170,29 +171,31 @@ static bool unknown_parameter(const struct request *request, enum fit fit, const
 		return invalid(answer, NULL, name, "Invalid array");
 	if (fit == WANTS_OBJECT)
 		return invalid(answer, NULL, name, "Invalid object");
-	return invalid(answer, "parameter_unknown", name, "Received unknown parameter: %s", name);
+	return invalid(answer, "parameter_unknown", name, "Received unknown parameter: %s",
+	               name);
 }
 
 static bool check_expand(const struct operation *operation, const struct pair *pair,
-	struct answer *answer)
+                         struct answer *answer)
 {
-	return !starts_with(pair->name, "expand[") || is_choice(operation->expands, pair->value) ||
+	return !starts_with(pair->name, "expand[") ||
+	       is_choice(operation->expands, pair->value) ||
 	       invalid(answer, NULL, pair->name, "This property cannot be expanded (%s).",
-		       pair->value);
+	               pair->value);
 }
 
 bool check_parameters(const struct operation *operation, const struct request *request,
-	struct answer *answer)
+                      struct answer *answer)
 {
 	for (size_t i = 0; i < request->form.count; i++) {
-		const struct pair      *pair = &request->form.pairs[i];
-		enum fit                fit;
+		const struct pair *pair = &request->form.pairs[i];
+		enum fit fit;
 		const struct parameter *parameter = find_parameter(operation, pair->name, &fit);
 
 		if (!parameter)
 			return unknown_parameter(request, fit, pair->name, answer);
 		if (!check_value(parameter, pair, answer) ||
-			!check_expand(operation, pair, answer))
+		    !check_expand(operation, pair, answer))
 			return false;
 	}
 	return check_metadata(request, answer) && check_required(operation, request, answer);

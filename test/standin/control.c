@@ -12,7 +12,7 @@ struct control {
 
 struct sunk {
 	struct sunk *next;
-	cJSON       *json;
+	cJSON *json;
 };
 
 static struct sunk *sink;
@@ -71,7 +71,7 @@ static int read_result(const cJSON *body, const char *good, const char *bad)
 static void authenticate(struct request *request, struct answer *answer, const cJSON *body)
 {
 	struct intent *intent = table_find(&intents, json_text(body, "payment_intent"));
-	int            result = read_result(body, "ok", "fail");
+	int result = read_result(body, "ok", "fail");
 
 	if (!intent || result < 0) {
 		wrong(answer, "wants payment_intent, and result ok or fail");
@@ -92,14 +92,16 @@ static void settle(struct request *request, struct answer *answer, const cJSON *
 {
 	struct intent *intent = table_find(&intents, json_text(body, "payment_intent"));
 	struct refund *refund = table_find(&refunds, json_text(body, "refund"));
-	int            result = read_result(body, "succeeded", "failed");
+	int result = read_result(body, "succeeded", "failed");
 
 	if (!intent == !refund || result < 0) {
 		wrong(answer, "wants payment_intent or refund, and result succeeded or failed");
 		return;
 	}
-	if (intent ? settle_intent(request, intent, result) : settle_refund(request, refund, result))
-		set_json(answer, 200, cJSON_Duplicate(intent ? intent->json : refund->json, true));
+	if (intent ? settle_intent(request, intent, result)
+	           : settle_refund(request, refund, result))
+		set_json(answer, 200,
+		         cJSON_Duplicate(intent ? intent->json : refund->json, true));
 	else
 		wrong(answer, "there is nothing to settle");
 }
@@ -107,7 +109,7 @@ static void settle(struct request *request, struct answer *answer, const cJSON *
 static void refund_elsewhere(struct request *request, struct answer *answer, const cJSON *body)
 {
 	const struct intent *intent = table_find(&intents, json_text(body, "payment_intent"));
-	int64_t              amount = json_integer(body, "amount", EVERYTHING);
+	int64_t amount = json_integer(body, "amount", EVERYTHING);
 
 	if (!intent || !intent->charge || (amount < 1 && amount != EVERYTHING))
 		wrong(answer, "wants payment_intent, one that was charged, and perhaps amount");
@@ -128,7 +130,7 @@ static void release_held(struct request *request, struct answer *answer, const c
 static void advance(struct request *request, struct answer *answer, const cJSON *body)
 {
 	int64_t seconds = json_integer(body, "seconds", -1);
-	cJSON  *json;
+	cJSON *json;
 
 	(void)request;
 	if (seconds < 0 || seconds > INT32_MAX) {
@@ -187,9 +189,9 @@ static void show_sink(struct request *request, struct answer *answer, const cJSO
 /* The answer obeys rules whose path is /_fake/sink, so that a test can have it refuse. */
 static void fill_sink(struct request *request, struct answer *answer)
 {
-	struct sunk  *sunk = take(sizeof(*sunk));
+	struct sunk *sunk = take(sizeof(*sunk));
 	struct sunk **end = &sink;
-	struct fault  fault;
+	struct fault fault;
 
 	lock_state();
 	fault = scenario_take(request, false);
@@ -205,7 +207,8 @@ static void fill_sink(struct request *request, struct answer *answer)
 	unlock_state();
 	pause_for(fault.milliseconds);
 	if (fault.kind == STATUS)
-		refuse(answer, &(struct error){fault.status, NULL, NULL, NULL}, "told to refuse");
+		refuse(answer, &(struct error){fault.status, NULL, NULL, NULL},
+		       "told to refuse");
 	else
 		answer_done(answer);
 }
@@ -233,7 +236,7 @@ void answer_control(struct request *request, struct answer *answer)
 	}
 	for (size_t i = 0; i < COUNT(controls); i++) {
 		if (strcmp(controls[i].path, request->path) != 0 ||
-			strcmp(controls[i].method, request->method) != 0)
+		    strcmp(controls[i].method, request->method) != 0)
 			continue;
 		body = cJSON_Parse(request->body);
 		if (!body && request->body_length) {
@@ -247,5 +250,5 @@ void answer_control(struct request *request, struct answer *answer)
 		return;
 	}
 	refuse(answer, &(struct error){404, NULL, NULL, NULL}, "no such control: %s %s",
-		request->method, request->path);
+	       request->method, request->path);
 }

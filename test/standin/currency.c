@@ -5,8 +5,8 @@
 
 struct currency {
 	const char code[4];
-	int64_t    minimum;
-	int64_t    step; /* amounts must be a multiple of it */
+	int64_t minimum;
+	int64_t step; /* amounts must be a multiple of it */
 };
 
 /* clang-format off */
@@ -36,16 +36,17 @@ bool check_amount(const char *currency, int64_t amount, struct answer *answer)
 		return invalid(answer, NULL, "currency", "Invalid currency: %s.", currency);
 	if (amount < 1)
 		return invalid(answer, "parameter_invalid_integer", "amount",
-			"This value must be greater than or equal to 1.");
+		               "This value must be greater than or equal to 1.");
 	if (amount < found->minimum)
 		return invalid(answer, "amount_too_small", "amount",
-			"Amount must be at least %lld in the smallest unit of %s.",
-			(long long)found->minimum, currency);
+		               "Amount must be at least %lld in the smallest unit of %s.",
+		               (long long)found->minimum, currency);
 	if (amount > AMOUNT_MAX)
 		return invalid(answer, "amount_too_large", "amount",
-			"Amount must be no more than %d.", AMOUNT_MAX);
+		               "Amount must be no more than %d.", AMOUNT_MAX);
 	if (amount % found->step)
 		return invalid(answer, "invalid_charge_amount_no_decimal_compatible", "amount",
-			"Amount must be a multiple of %lld in %s.", (long long)found->step, currency);
+		               "Amount must be a multiple of %lld in %s.",
+		               (long long)found->step, currency);
 	return true;
 }

@@ -8,22 +8,24 @@ cJSON *make_error(const struct error *error, const char *message)
 {
 	cJSON *body = cJSON_CreateObject();
 	cJSON *inner = cJSON_AddObjectToObject(body, "error");
-	char   url[160];
+	char url[160];
 
 	if (error->code) {
-		snprintf(url, sizeof(url), "https://stripe.com/docs/error-codes/%s", error->code);
+		snprintf(url, sizeof(url), "https://stripe.com/docs/error-codes/%s",
+		         error->code);
 		cJSON_AddStringToObject(inner, "code", error->code);
 		cJSON_AddStringToObject(inner, "doc_url", url);
 	}
 	cJSON_AddStringToObject(inner, "message", message);
 	if (error->param)
 		cJSON_AddStringToObject(inner, "param", error->param);
-	cJSON_AddStringToObject(inner, "type", error->type ? error->type : "invalid_request_error");
+	cJSON_AddStringToObject(inner, "type",
+	                        error->type ? error->type : "invalid_request_error");
 	return body;
 }
 
 static void answer_error(struct answer *answer, const struct error *error, const cJSON *intent,
-	const char *format, va_list values)
+                         const char *format, va_list values)
 {
 	char message[700];
 
@@ -33,11 +35,12 @@ static void answer_error(struct answer *answer, const struct error *error, const
 
 	if (intent)
 		json_set(cJSON_GetObjectItem(body, "error"), "payment_intent",
-			cJSON_Duplicate(intent, true));
+		         cJSON_Duplicate(intent, true));
 	set_json(answer, error->status, body);
 }
 
-bool invalid(struct answer *answer, const char *code, const char *param, const char *format, ...)
+bool invalid(struct answer *answer, const char *code, const char *param, const char *format,
+             ...)
 {
 	va_list values;
 
@@ -61,7 +64,7 @@ void refuse(struct answer *answer, const struct error *error, const char *format
 void refuse_intent(struct answer *answer, const cJSON *intent, const char *format, ...)
 {
 	const struct error error = {400, NULL, "payment_intent_unexpected_state", NULL};
-	va_list            values;
+	va_list values;
 
 	va_start(values, format);
 	answer_error(answer, &error, intent, format, values);

@@ -18,7 +18,7 @@ static int hex_digit(char letter)
 /* NULL when an escape is broken or makes a zero byte. */
 static char *decode(const char *text, size_t length)
 {
-	char  *decoded = take(length + 1);
+	char *decoded = take(length + 1);
 	size_t size = 0;
 
 	for (size_t i = 0; i < length; i++) {
@@ -42,9 +42,9 @@ static char *decode(const char *text, size_t length)
 static bool add_pair(struct form *form, const char *text, size_t length)
 {
 	const char *equals = memchr(text, '=', length);
-	size_t      name_length = equals ? (size_t)(equals - text) : length;
-	char       *name = decode(text, name_length);
-	char       *value = equals ? decode(equals + 1, length - name_length - 1) : copy_text("");
+	size_t name_length = equals ? (size_t)(equals - text) : length;
+	char *name = decode(text, name_length);
+	char *value = equals ? decode(equals + 1, length - name_length - 1) : copy_text("");
 
 	if (!name || !value || !*name) {
 		free(name);
@@ -69,7 +69,7 @@ bool form_decode(struct form *form, const char *text, size_t length)
 		return false;
 	for (size_t at = 0; at < length;) {
 		const char *end = memchr(text + at, '&', length - at);
-		size_t      size = end ? (size_t)(end - text) - at : length - at;
+		size_t size = end ? (size_t)(end - text) - at : length - at;
 
 		if (size && !add_pair(form, text + at, size))
 			return false;
@@ -115,7 +115,7 @@ static void enter(cJSON *object, const char *rest, const char *value)
 {
 	while (*rest == '[') {
 		size_t length = strcspn(rest + 1, "]");
-		char  *key = take(length + 1);
+		char *key = take(length + 1);
 
 		memcpy(key, rest + 1, length);
 		rest += length + 1 + (rest[length + 1] == ']');
@@ -153,14 +153,14 @@ static int compare_pairs(const void *left, const void *right)
 {
 	const struct pair *a = left;
 	const struct pair *b = right;
-	int                order = strcmp(a->name, b->name);
+	int order = strcmp(a->name, b->name);
 
 	return order ? order : strcmp(a->value, b->value);
 }
 
 void form_digest(const struct form *form, char hex[65])
 {
-	struct text  text = {0};
+	struct text text = {0};
 	struct pair *sorted = take((form->count + 1) * sizeof(*sorted));
 
 	if (form->count) {

@@ -11,29 +11,29 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define HEAD_MAX        (64 * 1024)
+#define HEAD_MAX (64 * 1024)
 #define CONNECTIONS_MAX 512
-#define IDLE_SECONDS    75
+#define IDLE_SECONDS 75
 
 struct connection {
-	int         socket;
-	uint64_t    number;
+	int socket;
+	uint64_t number;
 	struct text in; /* read and not yet used */
 };
 
-static int             listener = -1;
-static pthread_t       acceptor;
+static int listener = -1;
+static pthread_t acceptor;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t  one_less = PTHREAD_COND_INITIALIZER;
-static int             sockets[CONNECTIONS_MAX]; /* -1: free */
-static size_t          open_count;
-static uint64_t        accepted;
+static pthread_cond_t one_less = PTHREAD_COND_INITIALIZER;
+static int sockets[CONNECTIONS_MAX]; /* -1: free */
+static size_t open_count;
+static uint64_t accepted;
 
 /* ---- Reading ---- */
 
 static bool read_more(struct connection *connection)
 {
-	char    bytes[16 * 1024];
+	char bytes[16 * 1024];
 	ssize_t length;
 
 	do
@@ -55,8 +55,8 @@ static void use_up(struct text *in, size_t length)
 static size_t read_head(struct connection *connection)
 {
 	for (;;) {
-		const char *end = connection->in.length
-					  ? strstr(connection->in.bytes, "\r\n\r\n") : NULL;
+		const char *end =
+			connection->in.length ? strstr(connection->in.bytes, "\r\n\r\n") : NULL;
 
 		if (end)
 			return (size_t)(end - connection->in.bytes) + 4;
@@ -84,7 +84,7 @@ static void keep_header(struct request *request, const char *name, const char *v
 {
 	const struct {
 		const char *name;
-		char      **place;
+		char **place;
 	} kept[] = {
 		{"authorization", &request->authorization},
 		{"content-type", &request->content_type},
@@ -159,7 +159,7 @@ static bool read_body(struct connection *connection, struct request *request, si
 	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
 	if (request->expects_continue && connection->in.length < length &&
-		!write_all(connection->socket, go_on, sizeof(go_on) - 1))
+	    !write_all(connection->socket, go_on, sizeof(go_on) - 1))
 		return false;
 	while (connection->in.length < length)
 		if (!read_more(connection))
@@ -178,12 +178,20 @@ static bool read_body(struct connection *connection, struct request *request, si
 static const char *reason(int status)
 {
 	static const struct {
-		int         status;
+		int status;
 		const char *reason;
-	} reasons[] = {{200, "OK"}, {400, "Bad Request"}, {401, "Unauthorized"},
-		{402, "Payment Required"}, {404, "Not Found"}, {409, "Conflict"},
-		{411, "Length Required"}, {413, "Content Too Large"}, {429, "Too Many Requests"},
-		{500, "Internal Server Error"}, {502, "Bad Gateway"}, {503, "Service Unavailable"}};
+	} reasons[] = {{200, "OK"},
+	               {400, "Bad Request"},
+	               {401, "Unauthorized"},
+	               {402, "Payment Required"},
+	               {404, "Not Found"},
+	               {409, "Conflict"},
+	               {411, "Length Required"},
+	               {413, "Content Too Large"},
+	               {429, "Too Many Requests"},
+	               {500, "Internal Server Error"},
+	               {502, "Bad Gateway"},
+	               {503, "Service Unavailable"}};
 
 	for (size_t i = 0; i < COUNT(reasons); i++)
 		if (reasons[i].status == status)
@@ -192,13 +200,13 @@ static const char *reason(int status)
 }
 
 static void write_head(struct text *out, const struct request *request,
-	const struct answer *answer)
+                       const struct answer *answer)
 {
 	text_printf(out, "HTTP/1.1 %d %s\r\nServer: stripe-standin\r\n", answer->status,
-		reason(answer->status));
+	            reason(answer->status));
 	text_printf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n",
-		answer->content_type ? answer->content_type : "application/json",
-		answer->ending == HALF_BODY ? answer->length * 2 + 1 : answer->length);
+	            answer->content_type ? answer->content_type : "application/json",
+	            answer->ending == HALF_BODY ? answer->length * 2 + 1 : answer->length);
 	if (*request->id)
 		text_printf(out, "Request-Id: %s\r\n", request->id);
 	if (*request->id && request->stripe_version)
@@ -222,10 +230,10 @@ static void reset_connection(int socket)
 
 /* False: the connection ends here. */
 static bool write_answer(struct connection *connection, const struct request *request,
-	const struct answer *answer)
+                         const struct answer *answer)
 {
 	struct text out = {0};
-	bool        whole = answer->ending == SEND;
+	bool whole = answer->ending == SEND;
 
 	if (answer->ending == CUT) {
 		reset_connection(connection->socket);
@@ -264,7 +272,7 @@ static void clear_request(struct request *request, struct answer *answer)
 }
 
 static bool refuse_head(struct connection *connection, struct request *request,
-	struct answer *answer, int status)
+                        struct answer *answer, int status)
 {
 	refuse(answer, &(struct error){status, NULL, NULL, NULL}, "%s", reason(status));
 	request->keep_alive = false;
@@ -272,7 +280,7 @@ static bool refuse_head(struct connection *connection, struct request *request,
 }
 
 static bool serve_request(struct connection *connection, struct request *request,
-	struct answer *answer)
+                          struct answer *answer)
 {
 	size_t body_length = 0;
 	size_t head_length = read_head(connection);
@@ -303,11 +311,12 @@ static bool serve_request(struct connection *connection, struct request *request
 static void *serve_connection(void *argument)
 {
 	struct connection *connection = argument;
-	bool               more = true;
+	bool more = true;
 
 	while (more && !stopping()) {
-		struct request request = {.connection = connection->number, .subject.amount = -1};
-		struct answer  answer = {0};
+		struct request request = {.connection = connection->number,
+		                          .subject.amount = -1};
+		struct answer answer = {0};
 
 		more = serve_request(connection, &request, &answer);
 		clear_request(&request, &answer);
@@ -346,9 +355,9 @@ static bool remember(int socket)
 static void start_connection(int socket)
 {
 	const struct timeval idle = {IDLE_SECONDS, 0};
-	struct connection   *connection;
-	pthread_attr_t       attributes;
-	pthread_t            thread;
+	struct connection *connection;
+	pthread_attr_t attributes;
+	pthread_t thread;
 
 	if (!remember(socket)) {
 		close(socket);
@@ -388,15 +397,15 @@ bool http_start(uint16_t *port)
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 	};
 	socklen_t size = sizeof(address);
-	int       on = 1;
+	int on = 1;
 
 	for (size_t i = 0; i < CONNECTIONS_MAX; i++)
 		sockets[i] = -1;
 	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof(address)) != 0 ||
-		listen(listener, 256) != 0 ||
-		getsockname(listener, (struct sockaddr *)&address, &size) != 0)
+	    listen(listener, 256) != 0 ||
+	    getsockname(listener, (struct sockaddr *)&address, &size) != 0)
 		return false;
 	*port = ntohs(address.sin_port);
 	return pthread_create(&acceptor, NULL, accept_all, NULL) == 0;

@@ -5,19 +5,19 @@
 #include <string.h>
 
 #define KEEP_SECONDS (24 * 60 * 60)
-#define KEY_MAX      255
+#define KEY_MAX 255
 
 struct record {
-	char          *method;
-	char          *path;
-	char           params_sha256[65];
-	char           request_id[ID_SIZE];
-	int64_t        created;
-	bool           running;
-	int            status;
-	char          *body;
-	size_t         length;
-	char           should_retry[8];
+	char *method;
+	char *path;
+	char params_sha256[65];
+	char request_id[ID_SIZE];
+	int64_t created;
+	bool running;
+	int status;
+	char *body;
+	size_t length;
+	char should_retry[8];
 	struct subject subject;
 };
 
@@ -49,7 +49,7 @@ static void replay(const struct record *record, struct request *request, struct 
 	answer->replayed = true;
 	keep_text(answer->should_retry, sizeof(answer->should_retry), record->should_retry);
 	text_printf(&answer->headers, "Idempotent-Replayed: true\r\nOriginal-Request: %s\r\n",
-		record->request_id);
+	            record->request_id);
 	request->subject = record->subject;
 	ledger_request("replayed", request, record->status, NULL);
 }
@@ -69,12 +69,12 @@ static void start_record(const struct request *request)
 
 bool idempotency_begin(struct request *request, struct answer *answer)
 {
-	const char    *key = request->idempotency_key;
+	const char *key = request->idempotency_key;
 	struct record *record = table_find(&records, key);
 
 	if (strlen(key) > KEY_MAX)
-		return invalid(answer, NULL, NULL, "Idempotency keys can be up to %d characters long.",
-			KEY_MAX);
+		return invalid(answer, NULL, NULL,
+		               "Idempotency keys can be up to %d characters long.", KEY_MAX);
 	if (record && !record->running && now_seconds() - record->created >= KEEP_SECONDS) {
 		table_remove(&records, key);
 		release_record(record);
@@ -86,12 +86,14 @@ bool idempotency_begin(struct request *request, struct answer *answer)
 	}
 	if (!same_request(record, request))
 		refuse(answer, &(struct error){400, "idempotency_error", NULL, NULL},
-			"Keys for idempotent requests can only be used with the same parameters they "
-			"were first used with. Try using a key other than '%s'.", key);
+		       "Keys for idempotent requests can only be used with the same parameters they "
+		       "were first used with. Try using a key other than '%s'.",
+		       key);
 	else if (record->running)
 		refuse(answer, &(struct error){409, NULL, "idempotency_key_in_use", NULL},
-			"There is currently another in-progress request using this idempotency key: "
-			"%s.", key);
+		       "There is currently another in-progress request using this idempotency key: "
+		       "%s.",
+		       key);
 	else
 		replay(record, request, answer);
 	return false;

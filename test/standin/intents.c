@@ -11,7 +11,7 @@ static struct intent *target_intent(const struct request *request, struct answer
 
 	if (!intent)
 		refuse(answer, &(struct error){404, NULL, "resource_missing", "intent"},
-			"No such payment_intent: '%s'", request->target);
+		       "No such payment_intent: '%s'", request->target);
 	return intent;
 }
 
@@ -25,30 +25,33 @@ static bool is_one_of(const char *status, const char *const list[])
 
 /* The rules between the parameters of an attempt. */
 static bool check_attempt(const struct request *request, struct answer *answer, bool confirms,
-	bool needs_return_url)
+                          bool needs_return_url)
 {
 	static const char *const only_confirmed[] = {"off_session", "error_on_requires_action",
-		"return_url", "mandate_data"};
+	                                             "return_url", "mandate_data"};
 	const struct form *form = &request->form;
-	const char        *capture = form_value(form, "capture_method");
-	const char        *method = form_value(form, "payment_method");
+	const char *capture = form_value(form, "capture_method");
+	const char *method = form_value(form, "payment_method");
 
 	if (capture && strcmp(capture, "manual") == 0)
 		return invalid(answer, NULL, "capture_method",
-			"Manual capture is not available here.");
-	if (form_value(form, "payment_method_data[type]") || form_value(form, "confirmation_token"))
-		return invalid(answer, NULL, "payment_method",
+		               "Manual capture is not available here.");
+	if (form_value(form, "payment_method_data[type]") ||
+	    form_value(form, "confirmation_token"))
+		return invalid(
+			answer, NULL, "payment_method",
 			"Only payment_method is taken here, with a test payment method.");
 	for (size_t i = 0; i < COUNT(only_confirmed) && !confirms; i++)
 		if (form_value(form, only_confirmed[i]))
 			return invalid(answer, NULL, only_confirmed[i],
-				"%s can only be used when confirming the PaymentIntent.",
-				only_confirmed[i]);
+			               "%s can only be used when confirming the PaymentIntent.",
+			               only_confirmed[i]);
 	if (method && !find_outcome(method))
 		return invalid(answer, "resource_missing", "payment_method",
-			"No such PaymentMethod: '%s'", method);
+		               "No such PaymentMethod: '%s'", method);
 	if (confirms && needs_return_url && !form_value(form, "return_url"))
-		return invalid(answer, NULL, "return_url",
+		return invalid(
+			answer, NULL, "return_url",
 			"This PaymentIntent may redirect the customer: provide a return_url, or "
 			"set automatic_payment_methods[allow_redirects] to never.");
 	return true;
@@ -76,20 +79,22 @@ static bool redirects_possible(const struct form *form)
 static bool check_create(const struct request *request, struct answer *answer)
 {
 	const struct form *form = &request->form;
-	const char        *redirects = "automatic_payment_methods[allow_redirects]";
-	bool               automatic = form_true(form, "automatic_payment_methods[enabled]");
+	const char *redirects = "automatic_payment_methods[allow_redirects]";
+	bool automatic = form_true(form, "automatic_payment_methods[enabled]");
 
 	if (form_value(form, redirects) &&
-		!form_value(form, "automatic_payment_methods[enabled]"))
-		return invalid(answer, "parameter_missing", "automatic_payment_methods[enabled]",
-			"Missing required param: automatic_payment_methods[enabled].");
+	    !form_value(form, "automatic_payment_methods[enabled]"))
+		return invalid(answer, "parameter_missing",
+		               "automatic_payment_methods[enabled]",
+		               "Missing required param: automatic_payment_methods[enabled].");
 	if (automatic && has_list(form, "payment_method_types["))
 		return invalid(answer, NULL, "payment_method_types",
-			"You may only specify one of these parameters: "
-			"automatic_payment_methods, payment_method_types.");
-	return check_amount(form_value(form, "currency"), form_integer(form, "amount", 0), answer) &&
+		               "You may only specify one of these parameters: "
+		               "automatic_payment_methods, payment_method_types.");
+	return check_amount(form_value(form, "currency"), form_integer(form, "amount", 0),
+	                    answer) &&
 	       check_attempt(request, answer, form_true(form, "confirm"),
-		       redirects_possible(form));
+	                     redirects_possible(form));
 }
 
 static void attach_method(struct intent *intent, const char *method)
@@ -111,9 +116,11 @@ static void attach_method(struct intent *intent, const char *method)
 
 static void copy_fields(struct intent *intent, const struct form *form)
 {
-	static const char *const texts[] = {"capture_method", "confirmation_method", "customer",
-		"description", "on_behalf_of", "receipt_email", "setup_future_usage",
-		"statement_descriptor", "statement_descriptor_suffix", "transfer_group"};
+	static const char *const texts[] = {
+		"capture_method",     "confirmation_method",  "customer",
+		"description",        "on_behalf_of",         "receipt_email",
+		"setup_future_usage", "statement_descriptor", "statement_descriptor_suffix",
+		"transfer_group"};
 	static const char *const objects[] = {"metadata", "shipping"};
 
 	for (size_t i = 0; i < COUNT(texts); i++) {
@@ -132,7 +139,7 @@ static void copy_fields(struct intent *intent, const struct form *form)
 
 static void try_payment(struct request *request, struct intent *intent, struct answer *answer)
 {
-	const char          *off_session = form_value(&request->form, "off_session");
+	const char *off_session = form_value(&request->form, "off_session");
 	const struct attempt attempt = {
 		.request = request,
 		.intent = intent,
@@ -147,18 +154,18 @@ static void try_payment(struct request *request, struct intent *intent, struct a
 void create_intent(struct request *request, struct answer *answer)
 {
 	const struct form *form = &request->form;
-	bool               confirms = form_true(form, "confirm");
+	bool confirms = form_true(form, "confirm");
 
 	if (!check_create(request, answer))
 		return;
 	if (confirms && !form_value(form, "payment_method")) {
 		invalid(answer, "parameter_missing", "payment_method",
-			"You cannot confirm this PaymentIntent because it's missing a payment method.");
+		        "You cannot confirm this PaymentIntent because it's missing a payment method.");
 		return;
 	}
 
-	struct intent *intent = new_intent(form_integer(form, "amount", 0),
-		form_value(form, "currency"));
+	struct intent *intent =
+		new_intent(form_integer(form, "amount", 0), form_value(form, "currency"));
 
 	intent->needs_return_url = redirects_possible(form);
 	copy_fields(intent, form);
@@ -166,7 +173,7 @@ void create_intent(struct request *request, struct answer *answer)
 		cJSON *automatic = cJSON_CreateObject();
 
 		cJSON_AddStringToObject(automatic, "allow_redirects",
-			intent->needs_return_url ? "always" : "never");
+		                        intent->needs_return_url ? "always" : "never");
 		cJSON_AddTrueToObject(automatic, "enabled");
 		json_set(intent->json, "automatic_payment_methods", automatic);
 	}
@@ -182,22 +189,24 @@ void create_intent(struct request *request, struct answer *answer)
 
 void confirm_intent(struct request *request, struct answer *answer)
 {
-	static const char *const allowed[] = {"requires_payment_method", "requires_confirmation",
-		"requires_action", NULL};
-	struct intent     *intent = target_intent(request, answer);
-	const char        *method = form_value(&request->form, "payment_method");
+	static const char *const allowed[] = {"requires_payment_method",
+	                                      "requires_confirmation", "requires_action", NULL};
+	struct intent *intent = target_intent(request, answer);
+	const char *method = form_value(&request->form, "payment_method");
 
 	if (!intent || !check_attempt(request, answer, true, intent->needs_return_url))
 		return;
 	describe(&request->subject, intent, intent->charge, NULL);
 	if (!is_one_of(object_status(intent->json), allowed)) {
-		refuse_intent(answer, intent->json,
+		refuse_intent(
+			answer, intent->json,
 			"You cannot confirm this PaymentIntent because it has a status of %s.",
 			object_status(intent->json));
 		return;
 	}
 	if (!method && !intent->outcome) {
-		refuse_intent(answer, intent->json,
+		refuse_intent(
+			answer, intent->json,
 			"You cannot confirm this PaymentIntent because it's missing a payment method.");
 		return;
 	}
@@ -208,15 +217,16 @@ void confirm_intent(struct request *request, struct answer *answer)
 
 void cancel_intent(struct request *request, struct answer *answer)
 {
-	static const char *const allowed[] = {"requires_payment_method", "requires_confirmation",
-		"requires_action", NULL};
-	struct intent     *intent = target_intent(request, answer);
+	static const char *const allowed[] = {"requires_payment_method",
+	                                      "requires_confirmation", "requires_action", NULL};
+	struct intent *intent = target_intent(request, answer);
 
 	if (!intent)
 		return;
 	describe(&request->subject, intent, intent->charge, NULL);
 	if (!is_one_of(object_status(intent->json), allowed)) {
-		refuse_intent(answer, intent->json,
+		refuse_intent(
+			answer, intent->json,
 			"You cannot cancel this PaymentIntent because it has a status of %s.",
 			object_status(intent->json));
 		return;
@@ -224,7 +234,7 @@ void cancel_intent(struct request *request, struct answer *answer)
 	json_set_text(intent->json, "status", "canceled");
 	json_set_integer(intent->json, "canceled_at", now_seconds());
 	json_set_text(intent->json, "cancellation_reason",
-		form_value(&request->form, "cancellation_reason"));
+	              form_value(&request->form, "cancellation_reason"));
 	json_set_text(intent->json, "next_action", NULL);
 	describe(&request->subject, intent, NULL, NULL);
 	ledger_request("executed", request, 200, NULL);

@@ -10,8 +10,8 @@ struct entry {
 };
 
 static struct entry *entries;
-static size_t        entry_count;
-static size_t        entry_room;
+static size_t entry_count;
+static size_t entry_room;
 
 static void text_or_null(cJSON *entry, const char *name, const char *text)
 {
@@ -50,7 +50,7 @@ static void add_subject(cJSON *entry, int status, const struct subject *subject)
 static void append(cJSON *entry, const char *order_id)
 {
 	if (entry_count == entry_room) {
-		size_t        room = entry_room ? entry_room * 2 : 256;
+		size_t room = entry_room ? entry_room * 2 : 256;
 		struct entry *grown = take(room * sizeof(*grown));
 
 		if (entry_count)
@@ -59,12 +59,13 @@ static void append(cJSON *entry, const char *order_id)
 		entries = grown;
 		entry_room = room;
 	}
-	entries[entry_count++] = (struct entry){copy_text(order_id), cJSON_PrintUnformatted(entry)};
+	entries[entry_count++] =
+		(struct entry){copy_text(order_id), cJSON_PrintUnformatted(entry)};
 	cJSON_Delete(entry);
 }
 
 void ledger_request(const char *kind, const struct request *request, int status,
-	const char *detail)
+                    const char *detail)
 {
 	cJSON *entry = new_entry(kind, request);
 
@@ -79,7 +80,7 @@ void ledger_request(const char *kind, const struct request *request, int status,
 }
 
 void ledger_event(const struct subject *subject, const char *event, const char *type,
-	int attempt, int status)
+                  int attempt, int status)
 {
 	cJSON *entry = new_entry("event_sent", NULL);
 

@@ -30,7 +30,7 @@ static void expand_object(const struct request *request, cJSON *json, const char
 
 		const char *field = pair->value + strlen(prefix);
 		const char *id = json_text(json, field);
-		cJSON      *object = id ? object_behind(field, id) : NULL;
+		cJSON *object = id ? object_behind(field, id) : NULL;
 
 		if (object)
 			json_set(json, field, object);
@@ -67,7 +67,7 @@ static bool in_time(const struct form *form, const cJSON *json)
 
 /* The row number of the object named by a cursor parameter; false when there is none such. */
 static bool find_cursor(const struct request *request, struct answer *answer,
-	const struct table *table, const char *name, size_t *row)
+                        const struct table *table, const char *name, size_t *row)
 {
 	const char *id = form_value(&request->form, name);
 
@@ -80,10 +80,10 @@ static bool find_cursor(const struct request *request, struct answer *answer,
 }
 
 struct page {
-	size_t  limit;
-	bool    backwards; /* ending_before: the page just newer than the cursor */
-	cJSON  *data;
-	bool    has_more;
+	size_t limit;
+	bool backwards; /* ending_before: the page just newer than the cursor */
+	cJSON *data;
+	bool has_more;
 };
 
 /* False when the page is full. */
@@ -101,8 +101,8 @@ static bool add_to_page(struct page *page, const cJSON *json)
 }
 
 static void fill_page(struct page *page, const struct request *request,
-	const struct table *table, size_t start,
-	bool (*keep)(const struct request *request, const cJSON *json))
+                      const struct table *table, size_t start,
+                      bool (*keep)(const struct request *request, const cJSON *json))
 {
 	for (size_t n = 0; n < table->count; n++) {
 		size_t row = page->backwards ? start + 1 + n : start - 1 - n;
@@ -113,27 +113,28 @@ static void fill_page(struct page *page, const struct request *request,
 		const cJSON *json = object_of(table, row);
 
 		if (in_time(&request->form, json) && keep(request, json) &&
-			!add_to_page(page, json))
+		    !add_to_page(page, json))
 			return;
 	}
 }
 
-void answer_list(const struct request *request, struct answer *answer, const struct table *table,
-	const char *url, bool (*keep)(const struct request *request, const cJSON *json))
+void answer_list(const struct request *request, struct answer *answer,
+                 const struct table *table, const char *url,
+                 bool (*keep)(const struct request *request, const cJSON *json))
 {
-	int64_t     limit = form_integer(&request->form, "limit", 10);
-	size_t      after = table->count;
-	size_t      before = table->count;
+	int64_t limit = form_integer(&request->form, "limit", 10);
+	size_t after = table->count;
+	size_t before = table->count;
 	struct page page = {.backwards = form_value(&request->form, "ending_before") != NULL};
-	cJSON      *item;
+	cJSON *item;
 
 	if (limit < 1 || limit > 100) {
 		invalid(answer, "parameter_invalid_integer", "limit",
-			"This value must be between 1 and 100.");
+		        "This value must be between 1 and 100.");
 		return;
 	}
 	if (!find_cursor(request, answer, table, "starting_after", &after) ||
-		!find_cursor(request, answer, table, "ending_before", &before))
+	    !find_cursor(request, answer, table, "ending_before", &before))
 		return;
 	page.limit = (size_t)limit;
 	page.data = cJSON_CreateArray();

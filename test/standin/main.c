@@ -52,12 +52,12 @@ static const char usage[] =
 	"                      [--webhook-secret whsec_...]\n";
 
 struct option {
-	const char  *name;
+	const char *name;
 	const char **place;
 };
 
 static bool read_options(int count, char *const values[], const struct option *options,
-	size_t option_count)
+                         size_t option_count)
 {
 	for (int i = 1; i < count; i += 2) {
 		size_t n = 0;
@@ -73,7 +73,7 @@ static bool read_options(int count, char *const values[], const struct option *o
 
 static bool read_port(const char *text, uint16_t *port)
 {
-	size_t        digits = text ? strspn(text, "0123456789") : 0;
+	size_t digits = text ? strspn(text, "0123456789") : 0;
 	unsigned long number = digits && digits < 6 ? strtoul(text, NULL, 10) : 65536;
 
 	if (number > 65535 || text[digits])
@@ -137,9 +137,9 @@ static int run(uint16_t port)
 
 int main(int count, char *values[])
 {
-	const char         *port_text = NULL;
-	const char         *secret = NULL;
-	uint16_t            port = 0;
+	const char *port_text = NULL;
+	const char *secret = NULL;
+	uint16_t port = 0;
 	const struct option options[] = {
 		{"--port", &port_text},
 		{"--secret-key", &settings.secret_key},
@@ -147,16 +147,17 @@ int main(int count, char *values[])
 		{"--webhook-secret", &secret},
 	};
 
-	if (!read_options(count, values, options, COUNT(options)) || !read_port(port_text, &port)) {
+	if (!read_options(count, values, options, COUNT(options)) ||
+	    !read_port(port_text, &port)) {
 		fputs(usage, stderr);
 		return 2;
 	}
-	settings.secret_key = or_environment(settings.secret_key, "STRIPE_SECRET_KEY",
-		"sk_test_standin");
+	settings.secret_key =
+		or_environment(settings.secret_key, "STRIPE_SECRET_KEY", "sk_test_standin");
 	settings.webhook_url = or_environment(settings.webhook_url, "STRIPE_WEBHOOK_URL", NULL);
 
-	char *webhook_secret = first_of(or_environment(secret, "STRIPE_WEBHOOK_SECRET",
-		"whsec_standin"));
+	char *webhook_secret =
+		first_of(or_environment(secret, "STRIPE_WEBHOOK_SECRET", "whsec_standin"));
 
 	settings.webhook_secret = webhook_secret;
 

@@ -65,7 +65,7 @@ static const char method_shape[] =
 static cJSON *shape(const char *text, const char *prefix)
 {
 	cJSON *json = cJSON_Parse(text);
-	char   id[ID_SIZE];
+	char id[ID_SIZE];
 
 	new_id(id, prefix, 24);
 	json_set_text(json, "id", id);
@@ -86,8 +86,8 @@ const char *object_status(const cJSON *json)
 struct intent *new_intent(int64_t amount, const char *currency)
 {
 	struct intent *intent = take(sizeof(*intent));
-	char           letters[ID_SIZE];
-	char           secret[2 * ID_SIZE];
+	char letters[ID_SIZE];
+	char secret[2 * ID_SIZE];
 
 	intent->json = shape(intent_shape, "pi_");
 	new_id(letters, "_secret_", 25);
@@ -108,9 +108,17 @@ static void copy_field(cJSON *to, const cJSON *from, const char *name)
 
 struct charge *new_charge(struct intent *intent, const char *status)
 {
-	static const char *const shared[] = {"amount", "currency", "customer", "description",
-		"metadata", "payment_method", "receipt_email", "shipping", "statement_descriptor",
-		"statement_descriptor_suffix", "transfer_group"};
+	static const char *const shared[] = {"amount",
+	                                     "currency",
+	                                     "customer",
+	                                     "description",
+	                                     "metadata",
+	                                     "payment_method",
+	                                     "receipt_email",
+	                                     "shipping",
+	                                     "statement_descriptor",
+	                                     "statement_descriptor_suffix",
+	                                     "transfer_group"};
 	struct charge *charge = take(sizeof(*charge));
 
 	charge->intent = intent;
@@ -157,7 +165,7 @@ const struct charge *find_charge(const char *id)
 }
 
 void describe(struct subject *subject, const struct intent *intent, const struct charge *charge,
-	const struct refund *refund)
+              const struct refund *refund)
 {
 	const cJSON *object = refund ? refund->json : intent->json;
 
@@ -167,7 +175,7 @@ void describe(struct subject *subject, const struct intent *intent, const struct
 	keep_text(subject->outcome, sizeof(subject->outcome), object_status(object));
 	keep_text(subject->currency, sizeof(subject->currency), json_text(object, "currency"));
 	keep_text(subject->order_id, sizeof(subject->order_id),
-		json_text(cJSON_GetObjectItem(intent->json, "metadata"), "order_id"));
+	          json_text(cJSON_GetObjectItem(intent->json, "metadata"), "order_id"));
 	subject->amount = json_integer(object, "amount", -1);
 }
 

@@ -4,11 +4,11 @@
 #include <string.h>
 
 #define DECLINED "Your card was declined."
-#define FUNDS    "Your card has insufficient funds."
-#define EXPIRED  "Your card has expired."
-#define CVC      "Your card's security code is incorrect."
-#define MISHAP   "An error occurred while processing your card. Try again in a little bit."
-#define ASKS     "Your card was declined. This transaction requires authentication."
+#define FUNDS "Your card has insufficient funds."
+#define EXPIRED "Your card has expired."
+#define CVC "Your card's security code is incorrect."
+#define MISHAP "An error occurred while processing your card. Try again in a little bit."
+#define ASKS "Your card was declined. This transaction requires authentication."
 
 /* clang-format off */
 static const struct outcome outcomes[] = {
@@ -36,17 +36,18 @@ static const struct outcome outcomes[] = {
 /* clang-format on */
 
 const struct outcome authentication_required = {"authenticationRequired", DECLINES,
-	"authentication_required", "authentication_required", ASKS};
+                                                "authentication_required",
+                                                "authentication_required", ASKS};
 
-const struct outcome authentication_failed = {"authenticationFailed", DECLINES,
-	"payment_intent_authentication_failure", NULL,
+const struct outcome authentication_failed = {
+	"authenticationFailed", DECLINES, "payment_intent_authentication_failure", NULL,
 	"The provided payment method has failed authentication."};
 
-const struct outcome failed_later = {"failedLater", DECLINES, "card_declined", "generic_decline",
-	DECLINED};
+const struct outcome failed_later = {"failedLater", DECLINES, "card_declined",
+                                     "generic_decline", DECLINED};
 
-static const char *const brands[] = {"visa", "mastercard", "amex", "discover", "diners", "jcb",
-	"unionpay", "us"};
+static const char *const brands[] = {"visa",   "mastercard", "amex",     "discover",
+                                     "diners", "jcb",        "unionpay", "us"};
 
 const struct outcome *find_outcome(const char *payment_method)
 {

@@ -12,7 +12,7 @@ static struct charge *asked_charge(struct request *request, struct answer *answe
 
 	if (!intent_id == !charge_id) {
 		invalid(answer, intent_id ? NULL : "parameter_missing", "payment_intent",
-			"Exactly one of these params should be provided: payment_intent or charge.");
+		        "Exactly one of these params should be provided: payment_intent or charge.");
 		return NULL;
 	}
 	if (charge_id) {
@@ -20,7 +20,7 @@ static struct charge *asked_charge(struct request *request, struct answer *answe
 
 		if (!charge)
 			refuse(answer, &(struct error){404, NULL, "resource_missing", "charge"},
-				"No such charge: '%s'", charge_id);
+			       "No such charge: '%s'", charge_id);
 		return charge;
 	}
 
@@ -28,54 +28,55 @@ static struct charge *asked_charge(struct request *request, struct answer *answe
 
 	if (!intent) {
 		refuse(answer, &(struct error){404, NULL, "resource_missing", "payment_intent"},
-			"No such payment_intent: '%s'", intent_id);
+		       "No such payment_intent: '%s'", intent_id);
 		return NULL;
 	}
 	if (!intent->charge)
 		refuse(answer, &(struct error){400, NULL, NULL, "payment_intent"},
-			"This PaymentIntent (%s) does not have a successful charge to refund.",
-			intent_id);
+		       "This PaymentIntent (%s) does not have a successful charge to refund.",
+		       intent_id);
 	return intent->charge;
 }
 
 static bool can_refund(const struct charge *charge, int64_t amount, int64_t left,
-	struct answer *answer)
+                       struct answer *answer)
 {
 	const char *id = object_id(charge->json);
 
 	if (strcmp(object_status(charge->json), "succeeded") != 0)
 		refuse(answer, &(struct error){400, NULL, NULL, "payment_intent"},
-			"This PaymentIntent (%s) does not have a successful charge to refund.",
-			object_id(charge->intent->json));
+		       "This PaymentIntent (%s) does not have a successful charge to refund.",
+		       object_id(charge->intent->json));
 	else if (cJSON_IsTrue(cJSON_GetObjectItem(charge->json, "disputed")))
 		refuse(answer, &(struct error){400, NULL, "charge_disputed", NULL},
-			"Charge %s has been charged back; cannot issue a refund.", id);
+		       "Charge %s has been charged back; cannot issue a refund.", id);
 	else if (left <= 0)
 		refuse(answer, &(struct error){400, NULL, "charge_already_refunded", NULL},
-			"Charge %s has already been refunded.", id);
+		       "Charge %s has already been refunded.", id);
 	else if (amount > left)
 		refuse(answer, &(struct error){400, NULL, NULL, "amount"},
-			"Refund amount (%lld) is greater than unrefunded amount on charge (%lld)",
-			(long long)amount, (long long)left);
+		       "Refund amount (%lld) is greater than unrefunded amount on charge (%lld)",
+		       (long long)amount, (long long)left);
 	else
 		return true;
 	return false;
 }
 
-static struct refund *make_refund(struct request *request, struct charge *charge, int64_t amount)
+static struct refund *make_refund(struct request *request, struct charge *charge,
+                                  int64_t amount)
 {
 	enum refund_result result = charge->outcome ? charge->outcome->refund : REFUNDS;
-	int64_t            refunded = json_integer(charge->json, "amount_refunded", 0) + amount;
-	struct refund     *refund = new_refund(charge, amount,
-			result == REFUND_PENDS ? "pending" : "succeeded");
-	cJSON             *metadata = form_object(&request->form, "metadata");
+	int64_t refunded = json_integer(charge->json, "amount_refunded", 0) + amount;
+	struct refund *refund =
+		new_refund(charge, amount, result == REFUND_PENDS ? "pending" : "succeeded");
+	cJSON *metadata = form_object(&request->form, "metadata");
 
 	if (metadata)
 		json_set(refund->json, "metadata", metadata);
 	json_set_text(refund->json, "reason", form_value(&request->form, "reason"));
 	json_set_integer(charge->json, "amount_refunded", refunded);
 	json_set(charge->json, "refunded",
-		cJSON_CreateBool(refunded == json_integer(charge->json, "amount", 0)));
+	         cJSON_CreateBool(refunded == json_integer(charge->json, "amount", 0)));
 	describe(&request->subject, charge->intent, charge, refund);
 	ledger_request("executed", request, 200, NULL);
 	send_event(request, "refund.created", refund->json, &request->subject, NULL);
@@ -86,27 +87,28 @@ static struct refund *make_refund(struct request *request, struct charge *charge
 }
 
 void refund_charge(struct request *request, struct answer *answer, struct charge *charge,
-	int64_t amount)
+                   int64_t amount)
 {
 	int64_t left = json_integer(charge->json, "amount", 0) -
-		       json_integer(charge->json, "amount_refunded", 0);
+	               json_integer(charge->json, "amount_refunded", 0);
 
 	describe(&request->subject, charge->intent, charge, NULL);
 	if (amount == EVERYTHING)
 		amount = left;
 	if (can_refund(charge, amount, left, answer))
-		answer_object(request, answer,
+		answer_object(
+			request, answer,
 			cJSON_Duplicate(make_refund(request, charge, amount)->json, true));
 }
 
 void create_refund(struct request *request, struct answer *answer)
 {
-	int64_t        amount = form_integer(&request->form, "amount", EVERYTHING);
+	int64_t amount = form_integer(&request->form, "amount", EVERYTHING);
 	struct charge *charge;
 
 	if (amount < 1 && amount != EVERYTHING) {
 		invalid(answer, "parameter_invalid_integer", "amount",
-			"This value must be greater than or equal to 1.");
+		        "This value must be greater than or equal to 1.");
 		return;
 	}
 	charge = asked_charge(request, answer);
@@ -120,7 +122,7 @@ void read_refund(struct request *request, struct answer *answer)
 
 	if (!refund) {
 		refuse(answer, &(struct error){404, NULL, "resource_missing", "refund"},
-			"No such refund: '%s'", request->target);
+		       "No such refund: '%s'", request->target);
 		return;
 	}
 	describe(&request->subject, refund->charge->intent, refund->charge, refund);
@@ -147,7 +149,7 @@ void read_charge(struct request *request, struct answer *answer)
 
 	if (!charge) {
 		refuse(answer, &(struct error){404, NULL, "resource_missing", "charge"},
-			"No such charge: '%s'", request->target);
+		       "No such charge: '%s'", request->target);
 		return;
 	}
 	describe(&request->subject, charge->intent, charge, NULL);

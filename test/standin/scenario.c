@@ -6,26 +6,26 @@
 #include <string.h>
 
 struct rule {
-	char        *method;   /* NULL: any */
-	char        *path;     /* NULL: any of Stripe's */
-	char        *order_id; /* NULL: any */
-	int64_t      nth;      /* the first matching request that it strikes */
-	int64_t      times;    /* how many it strikes; -1: all */
-	int64_t      seen;
-	int64_t      struck;
+	char *method;   /* NULL: any */
+	char *path;     /* NULL: any of Stripe's */
+	char *order_id; /* NULL: any */
+	int64_t nth;    /* the first matching request that it strikes */
+	int64_t times;  /* how many it strikes; -1: all */
+	int64_t seen;
+	int64_t struck;
 	struct fault fault;
 };
 
 struct webhook_options webhook_options;
-int64_t                settle_delay = 1000;
+int64_t settle_delay = 1000;
 
 static struct rule *rules;
-static size_t       rule_count;
+static size_t rule_count;
 
 struct fault_name {
-	const char     *name;
+	const char *name;
 	enum fault_kind kind;
-	bool            effect;
+	bool effect;
 };
 
 static const struct fault_name fault_names[] = {
@@ -42,11 +42,8 @@ static const struct fault_name fault_names[] = {
 };
 
 static const char *const mode_names[] = {
-	[WEBHOOKS_ON] = "on",
-	[WEBHOOKS_OFF] = "off",
-	[WEBHOOKS_TWICE] = "twice",
-	[WEBHOOKS_HELD] = "hold",
-	[WEBHOOKS_REVERSED] = "reversed",
+	[WEBHOOKS_ON] = "on",     [WEBHOOKS_OFF] = "off",           [WEBHOOKS_TWICE] = "twice",
+	[WEBHOOKS_HELD] = "hold", [WEBHOOKS_REVERSED] = "reversed",
 };
 
 static bool only_knows(const cJSON *object, const char *const names[])
@@ -82,7 +79,8 @@ static const char *read_when(const cJSON *json, struct fault *fault)
 		if (strcmp(moments[i], when) == 0) {
 			fault->when = (enum moment)i;
 			return fault->when == BEFORE_READ && fault->kind != RESET
-				       ? "before_read is for reset alone" : NULL;
+			               ? "before_read is for reset alone"
+			               : NULL;
 		}
 	}
 	return "unknown when";
@@ -90,9 +88,10 @@ static const char *read_when(const cJSON *json, struct fault *fault)
 
 static const char *read_fault(const cJSON *json, struct fault *fault)
 {
-	static const char *const names[] = {"fault", "ms", "when", "status", "effect", "saved",
+	static const char *const names[] = {
+		"fault",        "ms",          "when", "status",   "effect", "saved",
 		"should_retry", "retry_after", "code", "currency", NULL};
-	const char              *name = json_text(json, "fault");
+	const char *name = json_text(json, "fault");
 	const struct fault_name *found = NULL;
 
 	if (!cJSON_IsObject(json) || !only_knows(json, names))
@@ -108,13 +107,16 @@ static const char *read_fault(const cJSON *json, struct fault *fault)
 	const cJSON *saved = cJSON_GetObjectItemCaseSensitive(json, "saved");
 
 	fault->name = found->name;
-	fault->effect = effect ? cJSON_IsTrue(effect)
-			       : found->effect || (found->kind == RESET && fault->when == AFTER);
+	fault->effect =
+		effect ? cJSON_IsTrue(effect)
+		       : found->effect || (found->kind == RESET && fault->when == AFTER);
 	fault->milliseconds = json_integer(json, "ms", 0);
 	fault->status = (int)json_integer(json, "status", 500);
-	fault->saved = saved ? cJSON_IsTrue(saved) : found->kind == STATUS && fault->status == 500;
+	fault->saved =
+		saved ? cJSON_IsTrue(saved) : found->kind == STATUS && fault->status == 500;
 	fault->retry_after = json_integer(json, "retry_after", -1);
-	keep_text(fault->should_retry, sizeof(fault->should_retry), json_text(json, "should_retry"));
+	keep_text(fault->should_retry, sizeof(fault->should_retry),
+	          json_text(json, "should_retry"));
 	keep_text(fault->code, sizeof(fault->code), json_text(json, "code"));
 	keep_text(fault->currency, sizeof(fault->currency), json_text(json, "currency"));
 	if (fault->status < 400 || fault->status > 599)
@@ -125,9 +127,10 @@ static const char *read_fault(const cJSON *json, struct fault *fault)
 static const char *read_rule(const cJSON *json, struct rule *rule)
 {
 	static const char *const names[] = {"match", "do", NULL};
-	static const char *const match_names[] = {"method", "path", "nth", "times", "order_id", NULL};
-	const cJSON             *match = cJSON_GetObjectItemCaseSensitive(json, "match");
-	const cJSON             *order_id = cJSON_GetObjectItemCaseSensitive(match, "order_id");
+	static const char *const match_names[] = {"method", "path",     "nth",
+	                                          "times",  "order_id", NULL};
+	const cJSON *match = cJSON_GetObjectItemCaseSensitive(json, "match");
+	const cJSON *order_id = cJSON_GetObjectItemCaseSensitive(match, "order_id");
 
 	if (!cJSON_IsObject(json) || !only_knows(json, names))
 		return "unknown field in a rule";
@@ -138,16 +141,17 @@ static const char *read_rule(const cJSON *json, struct rule *rule)
 	rule->nth = json_integer(match, "nth", 1);
 	rule->times = json_integer(match, "times", 1);
 	rule->order_id = cJSON_IsNumber(order_id) ? cJSON_PrintUnformatted(order_id)
-						  : copy_text(cJSON_GetStringValue(order_id));
+	                                          : copy_text(cJSON_GetStringValue(order_id));
 	return read_fault(cJSON_GetObjectItemCaseSensitive(json, "do"), &rule->fault);
 }
 
 static const char *read_webhooks(const cJSON *json, struct webhook_options *options)
 {
-	static const char *const names[] = {"mode", "stale", "wrong_secret", "rotated",
-		"unknown_type", "before_answer", "livemode", NULL};
+	static const char *const names[] = {
+		"mode",         "stale",         "wrong_secret", "rotated",
+		"unknown_type", "before_answer", "livemode",     NULL};
 	const char *mode = json_text(json, "mode");
-	size_t      i = 0;
+	size_t i = 0;
 
 	if (!only_knows(json, names))
 		return "unknown field in webhooks";
@@ -180,15 +184,16 @@ static void release_rules(struct rule *list, size_t count)
 const char *scenario_set(const cJSON *json)
 {
 	static const char *const names[] = {"rules", "webhooks", "settle_ms", NULL};
-	const cJSON             *list = cJSON_GetObjectItemCaseSensitive(json, "rules");
-	struct webhook_options   options;
-	size_t                   count = (size_t)cJSON_GetArraySize(list);
-	size_t                   read = 0;
+	const cJSON *list = cJSON_GetObjectItemCaseSensitive(json, "rules");
+	struct webhook_options options;
+	size_t count = (size_t)cJSON_GetArraySize(list);
+	size_t read = 0;
 
 	if (!cJSON_IsObject(json) || !only_knows(json, names) || (list && !cJSON_IsArray(list)))
 		return "unknown field in the scenario";
 
-	const char  *wrong = read_webhooks(cJSON_GetObjectItemCaseSensitive(json, "webhooks"), &options);
+	const char *wrong =
+		read_webhooks(cJSON_GetObjectItemCaseSensitive(json, "webhooks"), &options);
 	struct rule *fresh = take((count + 1) * sizeof(*fresh));
 	const cJSON *item;
 
@@ -263,7 +268,7 @@ struct fault scenario_take(const struct request *request, bool unread)
 			continue;
 		rule->seen++;
 		if (chosen.kind != NO_FAULT || rule->seen < rule->nth ||
-			(rule->times >= 0 && rule->struck >= rule->times))
+		    (rule->times >= 0 && rule->struck >= rule->times))
 			continue;
 		rule->struck++;
 		chosen = rule->fault;

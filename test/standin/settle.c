@@ -6,8 +6,8 @@
 
 struct settlement {
 	struct settlement *next;
-	char               id[ID_SIZE];
-	int64_t            due;
+	char id[ID_SIZE];
+	int64_t due;
 };
 
 static struct settlement *waiting;
@@ -51,7 +51,8 @@ bool settle_intent(struct request *request, struct intent *intent, bool succeeds
 	return true;
 }
 
-static void send_update(struct request *request, const struct refund *refund, const char *before)
+static void send_update(struct request *request, const struct refund *refund,
+                        const char *before)
 {
 	cJSON *previous = cJSON_CreateObject();
 
@@ -62,14 +63,14 @@ static void send_update(struct request *request, const struct refund *refund, co
 static void give_back(struct charge *charge, int64_t amount)
 {
 	json_set_integer(charge->json, "amount_refunded",
-		json_integer(charge->json, "amount_refunded", 0) - amount);
+	                 json_integer(charge->json, "amount_refunded", 0) - amount);
 	json_set(charge->json, "refunded", cJSON_CreateFalse());
 }
 
 /* A refund that has succeeded can still fail; one that has failed stays so. */
 bool settle_refund(struct request *request, struct refund *refund, bool succeeds)
 {
-	char           before[32];
+	char before[32];
 	struct charge *charge = refund->charge;
 
 	keep_text(before, sizeof(before), object_status(refund->json));
@@ -91,7 +92,7 @@ bool settle_refund(struct request *request, struct refund *refund, bool succeeds
 static void open_dispute(struct request *request, struct charge *charge)
 {
 	cJSON *dispute = cJSON_CreateObject();
-	char   id[ID_SIZE];
+	char id[ID_SIZE];
 
 	new_id(id, "du_", 24);
 	json_set(charge->json, "disputed", cJSON_CreateTrue());
@@ -121,21 +122,20 @@ static void settle(const char *id)
 	if (intent)
 		settle_intent(&nobody, intent, true);
 	else if (refund)
-		settle_refund(&nobody, refund,
-			refund->charge->outcome->refund != REFUND_FAILS);
+		settle_refund(&nobody, refund, refund->charge->outcome->refund != REFUND_FAILS);
 	else if (charge)
 		open_dispute(&nobody, charge);
 }
 
 int64_t settle_due(void)
 {
-	int64_t             now = now_milliseconds();
-	int64_t             soonest = 60 * 1000;
+	int64_t now = now_milliseconds();
+	int64_t soonest = 60 * 1000;
 	struct settlement **at = &waiting;
 
 	while (*at) {
 		struct settlement *settlement = *at;
-		int64_t            left = settlement->due - now;
+		int64_t left = settlement->due - now;
 
 		if (left > 0) {
 			soonest = left < soonest ? left : soonest;

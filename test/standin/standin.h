@@ -9,17 +9,17 @@
 #include <stdint.h>
 
 #define PRINTF_LIKE(at, first) __attribute__((format(printf, at, first)))
-#define COUNT(array)           (sizeof(array) / sizeof((array)[0]))
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-#define ID_SIZE     48
-#define BODY_MAX    (1024 * 1024)
-#define AMOUNT_MAX  99999999
+#define ID_SIZE 48
+#define BODY_MAX (1024 * 1024)
+#define AMOUNT_MAX 99999999
 #define API_VERSION "2026-07-29.dahlia"
 
 /* ---- util.c: memory, text, time, digests ---- */
 
 struct text {
-	char  *bytes; /* always ends in a zero byte once something was added */
+	char *bytes; /* always ends in a zero byte once something was added */
 	size_t length;
 	size_t room;
 };
@@ -27,31 +27,31 @@ struct text {
 void text_add(struct text *text, const char *bytes, size_t length);
 void text_printf(struct text *text, const char *format, ...) PRINTF_LIKE(2, 3);
 
-void *take(size_t size);            /* zeroed; ends the program when there is no memory */
-char *copy_text(const char *text);  /* NULL for NULL; the caller frees it */
-void  keep_text(char *to, size_t size, const char *text); /* cut to size; NULL is "" */
-bool  starts_with(const char *text, const char *prefix);
-void  new_id(char id[ID_SIZE], const char *prefix, size_t letters);
+void *take(size_t size);           /* zeroed; ends the program when there is no memory */
+char *copy_text(const char *text); /* NULL for NULL; the caller frees it */
+void keep_text(char *to, size_t size, const char *text); /* cut to size; NULL is "" */
+bool starts_with(const char *text, const char *prefix);
+void new_id(char id[ID_SIZE], const char *prefix, size_t letters);
 
-void    lock_state(void);
-void    unlock_state(void);
-void    wait_for_change(void);        /* locked; lets go of the lock meanwhile */
-void    state_changed(void);
-int64_t now_seconds(void);            /* unix time on the stand-in's own clock */
-int64_t now_milliseconds(void);       /* for due times; moves with the same clock */
-void    advance_clock(int64_t seconds);
-void    pause_for(int64_t milliseconds); /* returns early when the program ends */
-bool    stopping(void);
-void    stop_pauses(void);
+void lock_state(void);
+void unlock_state(void);
+void wait_for_change(void); /* locked; lets go of the lock meanwhile */
+void state_changed(void);
+int64_t now_seconds(void);      /* unix time on the stand-in's own clock */
+int64_t now_milliseconds(void); /* for due times; moves with the same clock */
+void advance_clock(int64_t seconds);
+void pause_for(int64_t milliseconds); /* returns early when the program ends */
+bool stopping(void);
+void stop_pauses(void);
 
 void sha256_hex(const char *bytes, size_t length, char hex[65]);
 void hmac_hex(const char *secret, const char *bytes, size_t length, char hex[65]);
 
 const char *json_text(const cJSON *object, const char *name); /* NULL if absent or no string */
-int64_t     json_integer(const cJSON *object, const char *name, int64_t otherwise);
-void        json_set(cJSON *object, const char *name, cJSON *item);
-void        json_set_text(cJSON *object, const char *name, const char *text); /* NULL: null */
-void        json_set_integer(cJSON *object, const char *name, int64_t number);
+int64_t json_integer(const cJSON *object, const char *name, int64_t otherwise);
+void json_set(cJSON *object, const char *name, cJSON *item);
+void json_set_text(cJSON *object, const char *name, const char *text); /* NULL: null */
+void json_set_integer(cJSON *object, const char *name, int64_t number);
 
 /* ---- table.c: values by text key, in order of entry ---- */
 
@@ -62,16 +62,16 @@ struct row {
 
 struct table {
 	struct row *rows;
-	size_t      count;
-	size_t      room;
-	size_t     *slots;
-	size_t      slot_count;
+	size_t count;
+	size_t room;
+	size_t *slots;
+	size_t slot_count;
 };
 
-void  table_put(struct table *table, const char *key, void *value);
+void table_put(struct table *table, const char *key, void *value);
 void *table_find(const struct table *table, const char *key);
-void  table_remove(struct table *table, const char *key);
-void  table_clear(struct table *table, void (*release)(void *));
+void table_remove(struct table *table, const char *key);
+void table_clear(struct table *table, void (*release)(void *));
 
 /* ---- Requests and answers ---- */
 
@@ -82,56 +82,56 @@ struct pair {
 
 struct form {
 	struct pair *pairs;
-	size_t       count;
+	size_t count;
 };
 
 /* What a request or an event is about: the last columns of the ledger. */
 struct subject {
-	char    intent[ID_SIZE];
-	char    charge[ID_SIZE];
-	char    refund[ID_SIZE];
-	char    outcome[32]; /* status of the object afterwards */
-	char    currency[4];
-	int64_t amount;      /* -1: none */
-	char    order_id[501];
+	char intent[ID_SIZE];
+	char charge[ID_SIZE];
+	char refund[ID_SIZE];
+	char outcome[32]; /* status of the object afterwards */
+	char currency[4];
+	int64_t amount; /* -1: none */
+	char order_id[501];
 };
 
 struct request {
-	char          *method;
-	char          *path;
-	char          *query;
-	char          *authorization;
-	char          *content_type;
-	char          *idempotency_key;
-	char          *stripe_version;
-	char          *signature;
-	char          *body;
-	size_t         body_length;
-	bool           expects_continue;
-	bool           keep_alive;
-	uint64_t       connection;
-	char           id[ID_SIZE];
-	char           target[ID_SIZE]; /* the id in the path, or "" */
-	struct form    form;
-	char           params_sha256[65];
+	char *method;
+	char *path;
+	char *query;
+	char *authorization;
+	char *content_type;
+	char *idempotency_key;
+	char *stripe_version;
+	char *signature;
+	char *body;
+	size_t body_length;
+	bool expects_continue;
+	bool keep_alive;
+	uint64_t connection;
+	char id[ID_SIZE];
+	char target[ID_SIZE]; /* the id in the path, or "" */
+	struct form form;
+	char params_sha256[65];
 	struct subject subject;
 };
 
 enum ending { SEND, CUT, HALF_HEADERS, HALF_BODY };
 
 struct answer {
-	int         status;
-	char       *body;
-	size_t      length;
+	int status;
+	char *body;
+	size_t length;
 	const char *content_type; /* NULL: JSON */
 	struct text headers;      /* further header lines, each with its CRLF */
 	enum ending ending;
-	bool        save;         /* keep under the idempotency key */
-	bool        replayed;
-	char        should_retry[8];
+	bool save; /* keep under the idempotency key */
+	bool replayed;
+	char should_retry[8];
 };
 
-void set_body(struct answer *answer, int status, char *body); /* takes body over */
+void set_body(struct answer *answer, int status, char *body);  /* takes body over */
 void set_json(struct answer *answer, int status, cJSON *json); /* takes json over */
 
 /* ---- http.c, api.c, control.c ---- */
@@ -152,29 +152,29 @@ extern struct settings settings;
 
 /* ---- form.c, params.c, check.c ---- */
 
-bool        form_decode(struct form *form, const char *text, size_t length);
-void        form_clear(struct form *form);
+bool form_decode(struct form *form, const char *text, size_t length);
+void form_clear(struct form *form);
 const char *form_value(const struct form *form, const char *name); /* NULL if absent */
-int64_t     form_integer(const struct form *form, const char *name, int64_t otherwise);
-bool        form_true(const struct form *form, const char *name);
-cJSON      *form_object(const struct form *form, const char *name); /* NULL if absent */
-void        form_digest(const struct form *form, char hex[65]);
+int64_t form_integer(const struct form *form, const char *name, int64_t otherwise);
+bool form_true(const struct form *form, const char *name);
+cJSON *form_object(const struct form *form, const char *name); /* NULL if absent */
+void form_digest(const struct form *form, char hex[65]);
 
 enum type { TEXT, INTEGER, BOOLEAN, CHOICE, OPEN };
 
 /* [] stands for a list index, [*] for any one key, [**] for any keys below. */
 struct parameter {
 	const char *name;
-	enum type   type;
+	enum type type;
 	const char *choices; /* CHOICE: "a|b" */
-	size_t      max;     /* TEXT: longest value, 0 is 5000 */
-	bool        required;
-	bool        empty;   /* an empty value unsets the field */
+	size_t max;          /* TEXT: longest value, 0 is 5000 */
+	bool required;
+	bool empty; /* an empty value unsets the field */
 };
 
 struct operation {
-	const char             *method;
-	const char             *path; /* {} stands for the id */
+	const char *method;
+	const char *path; /* {} stands for the id */
 	const struct parameter *parameters[3];
 	const char *expands; /* "a|b": what expand[] may name */
 	void (*run)(struct request *request, struct answer *answer); /* locked */
@@ -186,26 +186,26 @@ extern const struct parameter create_parameters[], confirm_parameters[], cancel_
 
 /* False: answer holds the refusal, which is not saved under the key. */
 bool check_parameters(const struct operation *operation, const struct request *request,
-	struct answer *answer);
+                      struct answer *answer);
 bool check_amount(const char *currency, int64_t amount, struct answer *answer);
 
 /* ---- errors.c: {"error":{...}} ---- */
 
 struct error {
-	int         status;
+	int status;
 	const char *type; /* NULL: invalid_request_error */
 	const char *code;
 	const char *param;
 };
 
 /* For what the parameters alone show to be wrong: never saved under the key. */
-bool invalid(struct answer *answer, const char *code, const char *param, const char *format, ...)
-	PRINTF_LIKE(4, 5);
+bool invalid(struct answer *answer, const char *code, const char *param, const char *format,
+             ...) PRINTF_LIKE(4, 5);
 /* For what was found out while executing: saved. The error object may be added to. */
 cJSON *make_error(const struct error *error, const char *message);
-void   refuse(struct answer *answer, const struct error *error, const char *format, ...)
+void refuse(struct answer *answer, const struct error *error, const char *format, ...)
 	PRINTF_LIKE(3, 4);
-void   refuse_intent(struct answer *answer, const cJSON *intent, const char *format, ...)
+void refuse_intent(struct answer *answer, const cJSON *intent, const char *format, ...)
 	PRINTF_LIKE(3, 4);
 
 /* ---- outcomes.c: what each test payment method leads to ---- */
@@ -214,13 +214,13 @@ enum result { SUCCEEDS, DECLINES, AUTHENTICATES, PROCESSES };
 enum refund_result { REFUNDS, REFUND_FAILS, REFUND_PENDS };
 
 struct outcome {
-	const char        *name; /* after pm_card_ and a brand */
-	enum result        result;
-	const char        *code;
-	const char        *decline_code;
-	const char        *message;
+	const char *name; /* after pm_card_ and a brand */
+	enum result result;
+	const char *code;
+	const char *decline_code;
+	const char *message;
 	enum refund_result refund;
-	bool               disputed;
+	bool disputed;
 };
 
 const struct outcome *find_outcome(const char *payment_method); /* NULL: no such method */
@@ -229,21 +229,21 @@ extern const struct outcome authentication_failed, authentication_required, fail
 /* ---- objects.c: intents, charges and refunds in memory. All locked. ---- */
 
 struct charge {
-	cJSON                *json;
-	struct intent        *intent;
+	cJSON *json;
+	struct intent *intent;
 	const struct outcome *outcome;
 };
 
 struct intent {
-	cJSON                *json;
+	cJSON *json;
 	const struct outcome *outcome; /* of the attached payment method, or NULL */
-	struct charge        *charge;  /* the latest */
-	bool                  needs_return_url;
-	char                 *return_url;
+	struct charge *charge;         /* the latest */
+	bool needs_return_url;
+	char *return_url;
 };
 
 struct refund {
-	cJSON         *json;
+	cJSON *json;
 	struct charge *charge;
 };
 
@@ -252,15 +252,16 @@ extern struct table intents, charges, refunds, methods;
 struct intent *new_intent(int64_t amount, const char *currency);
 struct charge *new_charge(struct intent *intent, const char *status);
 struct refund *new_refund(struct charge *charge, int64_t amount, const char *status);
-cJSON         *new_method(const char *id, const char *customer);
-const char    *object_id(const cJSON *json);
-const char    *object_status(const cJSON *json);
-void           describe(struct subject *subject, const struct intent *intent,
-	const struct charge *charge, const struct refund *refund);
+cJSON *new_method(const char *id, const char *customer);
+const char *object_id(const cJSON *json);
+const char *object_status(const cJSON *json);
+void describe(struct subject *subject, const struct intent *intent, const struct charge *charge,
+              const struct refund *refund);
 const struct charge *find_charge(const char *id);
 /* Answers a table as a list, newest first; keep says which objects belong to it. */
-void answer_list(const struct request *request, struct answer *answer, const struct table *table,
-	const char *url, bool (*keep)(const struct request *request, const cJSON *json));
+void answer_list(const struct request *request, struct answer *answer,
+                 const struct table *table, const char *url,
+                 bool (*keep)(const struct request *request, const cJSON *json));
 /* Answers one object, with what expand[] asks for. Takes json over. */
 void answer_object(const struct request *request, struct answer *answer, cJSON *json);
 void clear_objects(void);
@@ -279,10 +280,10 @@ void read_charge(struct request *request, struct answer *answer);
 
 struct attempt {
 	struct request *request;
-	struct intent  *intent;
-	const char     *return_url;
-	bool            off_session;
-	bool            error_on_action;
+	struct intent *intent;
+	const char *return_url;
+	bool off_session;
+	bool error_on_action;
 };
 
 void attempt_payment(const struct attempt *attempt, struct answer *answer);
@@ -290,12 +291,12 @@ void complete_payment(struct request *request, struct intent *intent);
 void fail_payment(struct request *request, struct intent *intent, const struct outcome *why);
 #define EVERYTHING INT64_MIN /* as an amount: all that is left */
 void refund_charge(struct request *request, struct answer *answer, struct charge *charge,
-	int64_t amount);
+                   int64_t amount);
 
 bool settle_intent(struct request *request, struct intent *intent, bool succeeds);
 bool settle_refund(struct request *request, struct refund *refund, bool succeeds);
-void settle_later(const char *id);   /* an intent, refund or (for a dispute) charge */
-int64_t settle_due(void);            /* does what is due; milliseconds until the next */
+void settle_later(const char *id); /* an intent, refund or (for a dispute) charge */
+int64_t settle_due(void);          /* does what is due; milliseconds until the next */
 void clear_settlements(void);
 
 /* ---- idempotency.c. All locked. ---- */
@@ -310,34 +311,50 @@ void clear_idempotency(void);
 /* ---- ledger.c. All locked. ---- */
 
 void ledger_request(const char *kind, const struct request *request, int status,
-	const char *detail);
+                    const char *detail);
 void ledger_event(const struct subject *subject, const char *event, const char *type,
-	int attempt, int status);
+                  int attempt, int status);
 void ledger_print(struct text *text, const char *order_id); /* NULL: all */
 void clear_ledger(void);
 
 /* ---- scenario.c. All locked. ---- */
 
-enum fault_kind { NO_FAULT, LATENCY, RESET, HALF_BODY_FAULT, HALF_HEADERS_FAULT, STATUS,
-	HTML502, BROKEN_JSON, EMPTY, WRONG_AMOUNT, BLACK_HOLE };
+enum fault_kind {
+	NO_FAULT,
+	LATENCY,
+	RESET,
+	HALF_BODY_FAULT,
+	HALF_HEADERS_FAULT,
+	STATUS,
+	HTML502,
+	BROKEN_JSON,
+	EMPTY,
+	WRONG_AMOUNT,
+	BLACK_HOLE
+};
 enum moment { BEFORE_READ, BEFORE, AFTER };
 
 struct fault {
 	enum fault_kind kind;
-	const char     *name;
-	enum moment     when;
-	int64_t         milliseconds;
-	int             status;
-	bool            effect;      /* the operation is carried out */
-	bool            saved;       /* the fault's own status is what the key replays */
-	char            should_retry[8];
-	int64_t         retry_after; /* -1: none */
-	char            code[64];
-	char            currency[4];
+	const char *name;
+	enum moment when;
+	int64_t milliseconds;
+	int status;
+	bool effect; /* the operation is carried out */
+	bool saved;  /* the fault's own status is what the key replays */
+	char should_retry[8];
+	int64_t retry_after; /* -1: none */
+	char code[64];
+	char currency[4];
 };
 
-enum webhook_mode { WEBHOOKS_ON, WEBHOOKS_OFF, WEBHOOKS_TWICE, WEBHOOKS_HELD,
-	WEBHOOKS_REVERSED };
+enum webhook_mode {
+	WEBHOOKS_ON,
+	WEBHOOKS_OFF,
+	WEBHOOKS_TWICE,
+	WEBHOOKS_HELD,
+	WEBHOOKS_REVERSED
+};
 
 struct webhook_options {
 	enum webhook_mode mode;
@@ -345,24 +362,24 @@ struct webhook_options {
 };
 
 extern struct webhook_options webhook_options;
-extern int64_t                settle_delay; /* milliseconds; negative: only by control */
+extern int64_t settle_delay; /* milliseconds; negative: only by control */
 
 /* NULL, or what is wrong with it (the scenario is then unchanged). */
-const char  *scenario_set(const cJSON *json);
-cJSON       *scenario_show(void);
+const char *scenario_set(const cJSON *json);
+cJSON *scenario_show(void);
 struct fault scenario_take(const struct request *request, bool unread);
-void         clear_scenario(void);
+void clear_scenario(void);
 
 /* ---- webhooks.c ---- */
 
-void   webhooks_start(void);
-void   webhooks_stop(void);
-void   webhooks_wake(void);
-void   webhooks_wait(const char *request_id); /* unlocked: until each was tried once */
+void webhooks_start(void);
+void webhooks_stop(void);
+void webhooks_wake(void);
+void webhooks_wait(const char *request_id); /* unlocked: until each was tried once */
 /* Locked. Sends an event of this type about the object, as it is now. */
-void   send_event(const struct request *request, const char *type, const cJSON *object,
-	const struct subject *subject, cJSON *previous_attributes);
+void send_event(const struct request *request, const char *type, const cJSON *object,
+                const struct subject *subject, cJSON *previous_attributes);
 size_t release_webhooks(void); /* locked */
-void   clear_webhooks(void);   /* locked */
+void clear_webhooks(void);     /* locked */
 
 #endif

@@ -25,7 +25,7 @@ static size_t find_slot(const struct table *table, const char *key)
 
 static void grow(struct table *table)
 {
-	size_t      room = table->room ? table->room * 2 : 64;
+	size_t room = table->room ? table->room * 2 : 64;
 	struct row *rows = take(room * sizeof(*rows));
 
 	if (table->count)

@@ -13,12 +13,12 @@
 #include <sys/random.h>
 #include <time.h>
 
-static pthread_mutex_t   state_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t    change = PTHREAD_COND_INITIALIZER;
-static pthread_mutex_t   pause_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t    pause_end = PTHREAD_COND_INITIALIZER;
-static bool              ending;
-static _Atomic(int64_t)  clock_offset;
+static pthread_mutex_t state_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t change = PTHREAD_COND_INITIALIZER;
+static pthread_mutex_t pause_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t pause_end = PTHREAD_COND_INITIALIZER;
+static bool ending;
+static _Atomic(int64_t) clock_offset;
 
 void *take(size_t size)
 {
@@ -37,7 +37,7 @@ char *copy_text(const char *text)
 		return NULL;
 
 	size_t length = strlen(text);
-	char  *copy = take(length + 1);
+	char *copy = take(length + 1);
 
 	memcpy(copy, text, length);
 	return copy;
@@ -58,7 +58,7 @@ void text_add(struct text *text, const char *bytes, size_t length)
 {
 	if (text->length + length + 1 > text->room) {
 		size_t room = (text->length + length + 1) * 2;
-		char  *grown = realloc(text->bytes, room);
+		char *grown = realloc(text->bytes, room);
 
 		if (!grown) {
 			fputs("could not go on: out of memory\n", stderr);
@@ -76,7 +76,7 @@ void text_add(struct text *text, const char *bytes, size_t length)
 void text_printf(struct text *text, const char *format, ...)
 {
 	va_list values;
-	char   *made = NULL;
+	char *made = NULL;
 
 	va_start(values, format);
 	int length = vasprintf(&made, format, values);
@@ -94,10 +94,10 @@ void new_id(char id[ID_SIZE], const char *prefix, size_t letters)
 	static const char alphabet[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 	unsigned char random[32];
-	size_t        length = strlen(prefix);
+	size_t length = strlen(prefix);
 
 	if (letters > sizeof(random) || length + letters >= ID_SIZE ||
-		getrandom(random, letters, 0) != (ssize_t)letters) {
+	    getrandom(random, letters, 0) != (ssize_t)letters) {
 		fputs("could not make an id: no randomness\n", stderr);
 		abort();
 	}
@@ -209,6 +209,6 @@ void hmac_hex(const char *secret, const char *bytes, size_t length, char hex[65]
 	unsigned char digest[EVP_MAX_MD_SIZE];
 
 	HMAC(EVP_sha256(), secret, (int)strlen(secret), (const unsigned char *)bytes, length,
-		digest, NULL);
+	     digest, NULL);
 	to_hex(digest, hex);
 }

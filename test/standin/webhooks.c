@@ -8,37 +8,37 @@
 #include <string.h>
 #include <time.h>
 
-#define ATTEMPTS_MAX   60
-#define FLIGHTS_MAX    16
-#define SEND_SECONDS   10L
-#define STALE_SECONDS  301
-#define OTHER_SECRET   "whsec_of_somebody_else"
+#define ATTEMPTS_MAX 60
+#define FLIGHTS_MAX 16
+#define SEND_SECONDS 10L
+#define STALE_SECONDS 301
+#define OTHER_SECRET "whsec_of_somebody_else"
 
 struct delivery {
-	struct delivery       *next;
+	struct delivery *next;
 	struct webhook_options options; /* as they were when the event was made */
-	struct subject         subject;
-	char                   request_id[ID_SIZE];
-	char                   event[ID_SIZE];
-	char                   type[64];
-	char                  *body;
-	int64_t                due;
-	int                    attempt; /* how many have begun */
-	bool                   first_over;
-	bool                   in_order; /* only after the one before it was answered */
-	bool                   flying;
-	bool                   forgotten;
-	CURL                  *handle;
-	struct curl_slist     *headers;
+	struct subject subject;
+	char request_id[ID_SIZE];
+	char event[ID_SIZE];
+	char type[64];
+	char *body;
+	int64_t due;
+	int attempt; /* how many have begun */
+	bool first_over;
+	bool in_order; /* only after the one before it was answered */
+	bool flying;
+	bool forgotten;
+	CURL *handle;
+	struct curl_slist *headers;
 };
 
 static const int64_t delays[] = {200, 500, 1000, 2000, 5000};
 
 static struct delivery *queue;
 static struct delivery *held;
-static pthread_t        thread;
-static CURLM           *multi;
-static unsigned         flights;
+static pthread_t thread;
+static CURLM *multi;
+static unsigned flights;
 
 static void append(struct delivery **list, struct delivery *delivery)
 {
@@ -60,7 +60,7 @@ static void release(struct delivery *delivery)
 }
 
 static char *event_body(const struct request *request, const char *id, const char *type,
-	const cJSON *object, const cJSON *previous)
+                        const cJSON *object, const cJSON *previous)
 {
 	cJSON *event = cJSON_CreateObject();
 	cJSON *data;
@@ -73,7 +73,8 @@ static char *event_body(const struct request *request, const char *id, const cha
 	data = cJSON_AddObjectToObject(event, "data");
 	cJSON_AddItemToObject(data, "object", cJSON_Duplicate(object, true));
 	if (previous)
-		cJSON_AddItemToObject(data, "previous_attributes", cJSON_Duplicate(previous, true));
+		cJSON_AddItemToObject(data, "previous_attributes",
+		                      cJSON_Duplicate(previous, true));
 	cJSON_AddBoolToObject(event, "livemode", webhook_options.livemode);
 	json_set_integer(event, "pending_webhooks", 1);
 	from = cJSON_AddObjectToObject(event, "request");
@@ -88,11 +89,11 @@ static char *event_body(const struct request *request, const char *id, const cha
 }
 
 static void enqueue(const struct request *request, const char *id, const char *type,
-	const char *body, const struct subject *subject)
+                    const char *body, const struct subject *subject)
 {
 	struct delivery *delivery = take(sizeof(*delivery));
-	bool             hold = webhook_options.mode == WEBHOOKS_HELD ||
-		    webhook_options.mode == WEBHOOKS_REVERSED;
+	bool hold = webhook_options.mode == WEBHOOKS_HELD ||
+	            webhook_options.mode == WEBHOOKS_REVERSED;
 
 	delivery->options = webhook_options;
 	delivery->subject = *subject;
@@ -106,7 +107,7 @@ static void enqueue(const struct request *request, const char *id, const char *t
 }
 
 static void make_event(const struct request *request, const char *type, const cJSON *object,
-	const struct subject *subject, const cJSON *previous)
+                       const struct subject *subject, const cJSON *previous)
 {
 	char id[ID_SIZE];
 
@@ -121,12 +122,13 @@ static void make_event(const struct request *request, const char *type, const cJ
 }
 
 void send_event(const struct request *request, const char *type, const cJSON *object,
-	const struct subject *subject, cJSON *previous_attributes)
+                const struct subject *subject, cJSON *previous_attributes)
 {
 	if (settings.webhook_url && webhook_options.mode != WEBHOOKS_OFF) {
 		make_event(request, type, object, subject, previous_attributes);
 		if (webhook_options.unknown_type)
-			make_event(request, "payment_intent.never_heard_of", object, subject, NULL);
+			make_event(request, "payment_intent.never_heard_of", object, subject,
+			           NULL);
 		webhooks_wake();
 	}
 	cJSON_Delete(previous_attributes);
@@ -134,7 +136,7 @@ void send_event(const struct request *request, const char *type, const cJSON *ob
 
 size_t release_webhooks(void)
 {
-	size_t           count = 0;
+	size_t count = 0;
 	struct delivery *list = NULL;
 
 	while (held) {
@@ -194,7 +196,7 @@ static size_t ignore(char *bytes, size_t size, size_t count, void *nothing)
 }
 
 static void add_signature(struct text *header, const char *secret, const char *signed_text,
-	size_t length)
+                          size_t length)
 {
 	char hex[65];
 
@@ -206,7 +208,7 @@ static char *signature(const struct delivery *delivery)
 {
 	struct text header = {0};
 	struct text signed_text = {0};
-	int64_t     at = (int64_t)time(NULL) - (delivery->options.stale ? STALE_SECONDS : 0);
+	int64_t at = (int64_t)time(NULL) - (delivery->options.stale ? STALE_SECONDS : 0);
 
 	text_printf(&signed_text, "%lld.%s", (long long)at, delivery->body);
 	text_printf(&header, "Stripe-Signature: t=%lld", (long long)at);
@@ -214,7 +216,7 @@ static char *signature(const struct delivery *delivery)
 		add_signature(&header, OTHER_SECRET, signed_text.bytes, signed_text.length);
 	if (!delivery->options.wrong_secret)
 		add_signature(&header, settings.webhook_secret, signed_text.bytes,
-			signed_text.length);
+		              signed_text.length);
 	free(signed_text.bytes);
 	return header.bytes;
 }
@@ -226,7 +228,7 @@ static void take_off(struct delivery *delivery)
 
 	delivery->headers = curl_slist_append(NULL, header);
 	delivery->headers = curl_slist_append(delivery->headers,
-		"Content-Type: application/json; charset=utf-8");
+	                                      "Content-Type: application/json; charset=utf-8");
 	delivery->headers = curl_slist_append(delivery->headers, "Expect:");
 	curl_easy_setopt(handle, CURLOPT_URL, settings.webhook_url);
 	curl_easy_setopt(handle, CURLOPT_NOPROXY, "*");
@@ -251,7 +253,7 @@ static int64_t start_due(void)
 {
 	int64_t now = now_milliseconds();
 	int64_t soonest = 60 * 1000;
-	bool    order_kept = true;
+	bool order_kept = true;
 
 	for (struct delivery *at = queue; at && flights < FLIGHTS_MAX; at = at->next) {
 		bool waits = at->in_order && !at->first_over && !order_kept;
@@ -288,7 +290,7 @@ static bool give_up(const struct delivery *delivery, int status)
 
 static void land(struct delivery *delivery, CURLcode result)
 {
-	long   status = 0;
+	long status = 0;
 	size_t failures = (size_t)delivery->attempt - 1;
 
 	if (result == CURLE_OK)
@@ -297,8 +299,8 @@ static void land(struct delivery *delivery, CURLcode result)
 	delivery->flying = false;
 	delivery->first_over = true;
 	if (!delivery->forgotten)
-		ledger_event(&delivery->subject, delivery->event, delivery->type, delivery->attempt,
-			(int)status);
+		ledger_event(&delivery->subject, delivery->event, delivery->type,
+		             delivery->attempt, (int)status);
 	if (give_up(delivery, (int)status)) {
 		unlink_delivery(delivery);
 	} else {
@@ -308,9 +310,28 @@ static void land(struct delivery *delivery, CURLcode result)
 		delivery->handle = NULL;
 		delivery->headers = NULL;
 		delivery->due = now_milliseconds() +
-				delays[failures < COUNT(delays) ? failures : COUNT(delays) - 1];
+		                delays[failures < COUNT(delays) ? failures : COUNT(delays) - 1];
 	}
 	state_changed();
+}
+
+/* False: no delivery has ended. */
+static bool land_all(void)
+{
+	bool some = false;
+	int left = 0;
+	CURLMsg *message = curl_multi_info_read(multi, &left);
+
+	for (; message; message = curl_multi_info_read(multi, &left)) {
+		char *delivery = NULL;
+
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &delivery);
+		land((struct delivery *)(void *)delivery, message->data.result);
+		some = true;
+	}
+	return some;
 }
 
 static void *send_all(void *nothing)
@@ -318,27 +339,20 @@ static void *send_all(void *nothing)
 	int running = 0;
 
 	while (!stopping()) {
-		CURLMsg *message;
-		int      left = 0;
-
-		curl_multi_perform(multi, &running);
 		lock_state();
-		for (message = curl_multi_info_read(multi, &left); message;
-			message = curl_multi_info_read(multi, &left)) {
-			char *delivery = NULL;
-
-			if (message->msg != CURLMSG_DONE)
-				continue;
-			curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &delivery);
-			land((struct delivery *)(void *)delivery, message->data.result);
-		}
-
 		int64_t settle = settle_due();
 		int64_t next = start_due();
-
 		unlock_state();
+
 		curl_multi_perform(multi, &running);
-		curl_multi_poll(multi, NULL, 0, (int)(settle < next ? settle : next), NULL);
+
+		lock_state();
+		bool landed = land_all();
+		unlock_state();
+
+		if (!landed)
+			curl_multi_poll(multi, NULL, 0, (int)(settle < next ? settle : next),
+			                NULL);
 	}
 	return nothing;
 }
@@ -346,7 +360,8 @@ static void *send_all(void *nothing)
 static bool still_first(const char *request_id)
 {
 	for (const struct delivery *at = queue; at; at = at->next)
-		if (!at->first_over && !at->forgotten && strcmp(at->request_id, request_id) == 0)
+		if (!at->first_over && !at->forgotten &&
+		    strcmp(at->request_id, request_id) == 0)
 			return true;
 	return false;
 }
