@@ -1,8 +1,11 @@
 /* orders.c: what can be asked of the orders service. */
+#include <stdlib.h>
+
 #include "parts.h"
 
 #define LINES_MAX 100
 #define QUANTITY_MAX 10000
+#define SECONDS_MAX 86400 /* an order is open for a day at most */
 
 /* clang-format off */
 #define STATUSES "pending confirmed processing shipped delivered cancelled expired"
@@ -88,6 +91,16 @@ static const struct field purchase[] = {
 };
 /* clang-format on */
 
+static const char *settings_fault(void)
+{
+	char *end;
+	long seconds = strtol(setting("RESERVATION_SECONDS", "900"), &end, 10);
+
+	if (*end || seconds < 1 || seconds > SECONDS_MAX)
+		return "RESERVATION_SECONDS must be a whole number from 1 to 86400";
+	return NULL;
+}
+
 void set_reservation_seconds(struct request *request)
 {
 	set_param(request, "reservation_seconds", setting("RESERVATION_SECONDS", "900"));
@@ -117,7 +130,7 @@ static const struct route routes[] = {
 int main(int argc, char **argv)
 {
 	const struct service_definition orders = {"orders", routes, COUNT(routes),
-	                                          SCHEMA_VERSION};
+	                                          SCHEMA_VERSION, settings_fault};
 
 	return serve(&orders, argc, argv);
 }
