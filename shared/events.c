@@ -157,3 +157,15 @@ bool forget_events(struct request *request)
 {
 	return run(request, &sql_forget_events) && commit(request);
 }
+
+/* What POST /internal/v1/events/ takes, in every service. */
+/* clang-format off */
+const struct field event_fields[] = {
+	{"event_id",     TEXT,    REQUIRED, .min = 36, .max = 36},
+	{"type",         TEXT,    REQUIRED, .min = 1, .max = 64},
+	{"aggregate_id", INTEGER, REQUIRED},
+	{"version",      INTEGER, REQUIRED},
+	{"payload",      ANY,     REQUIRED},
+	{0},
+};
+/* clang-format on */

@@ -7,11 +7,11 @@
 
 #include "internal.h"
 
-#define ERRORS_MAX    100 /* fields that one answer names */
-#define MEMBERS_MAX   50  /* of an object whose shape declares none */
-#define EXACT_MAX     9007199254740991.0
-#define WHOLE         "non_field_errors" /* what concerns no single field */
-#define BAD_ENCODING  "Malformed percent-encoding."
+#define ERRORS_MAX 100 /* fields that one answer names */
+#define MEMBERS_MAX 50 /* of an object whose shape declares none */
+#define EXACT_MAX 9007199254740991.0
+#define WHOLE "non_field_errors" /* what concerns no single field */
+#define BAD_ENCODING "Malformed percent-encoding."
 
 /* ---- Parameters ---- */
 
@@ -59,7 +59,7 @@ static const struct field *find_field(const struct field *shape, const char *nam
 void errors_add(struct errors *errors, const char *field, const char *message)
 {
 	struct arena *arena = errors->text.arena;
-	const char   *start;
+	const char *start;
 
 	if (errors->count >= ERRORS_MAX)
 		return;
@@ -73,11 +73,12 @@ void errors_add(struct errors *errors, const char *field, const char *message)
 /* ---- Bodies ---- */
 
 struct walk {
-	struct arena  *arena;
+	struct arena *arena;
 	struct errors *errors;
 };
 
-/* A value that was read: as text, and as the JSON of the canonical body.  Both NULL: refused. */
+/* A value that was read: as text, and as the JSON of the canonical body.  Both NULL: refused.
+ */
 struct value {
 	const char *text, *json;
 };
@@ -115,7 +116,8 @@ static struct value refuse_type(struct walk *walk, const char *where, const stru
 	struct text message = {.arena = walk->arena};
 	const char *gap = strchr(format, '*');
 
-	text_printf(&message, "%.*s%s%s", (int)(gap - format), format, type_name(json), gap + 1);
+	text_printf(&message, "%.*s%s%s", (int)(gap - format), format, type_name(json),
+	            gap + 1);
 	return refuse(walk, where, message.bytes);
 }
 
@@ -130,16 +132,19 @@ static const char *number_text(struct arena *arena, double number)
 	return strtod(text, NULL) == number ? text : "inexact";
 }
 
-/* The text of a JSON value where its type fits the kind; for others one that the kind refuses. */
+/* The text of a JSON value where its type fits the kind; for others one that the kind refuses.
+ */
 static const char *scalar_text(struct walk *walk, const struct field *field,
                                const struct json *json)
 {
 	switch (json_kind(json)) {
 	case JSON_STRING:
-		return field->kind == INTEGER || field->kind == BOOLEAN ? "string" : json_string(json);
+		return field->kind == INTEGER || field->kind == BOOLEAN ? "string"
+		                                                        : json_string(json);
 	case JSON_NUMBER:
-		return field->kind == INTEGER || field->kind == MONEY ?
-		               number_text(walk->arena, json_number(json)) : NULL;
+		return field->kind == INTEGER || field->kind == MONEY
+		               ? number_text(walk->arena, json_number(json))
+		               : NULL;
 	case JSON_BOOLEAN:
 		return field->kind == BOOLEAN ? json_text(walk->arena, json, "") : NULL;
 	default:
@@ -155,7 +160,7 @@ static bool is_texts_kind(enum kind kind)
 static struct value check_scalar(struct walk *walk, const struct field *field,
                                  const struct json *json, const char *where)
 {
-	const char  *text = scalar_text(walk, field, json), *fault;
+	const char *text = scalar_text(walk, field, json), *fault;
 	struct value value;
 
 	if (!text && is_texts_kind(field->kind))
@@ -163,8 +168,9 @@ static struct value check_scalar(struct walk *walk, const struct field *field,
 	value.text = scalar_check(walk->arena, field, text ? text : "other", &fault);
 	if (!value.text)
 		return refuse(walk, where, fault);
-	value.json = field->kind == INTEGER || field->kind == BOOLEAN ?
-	                     value.text : json_quote(walk->arena, value.text);
+	value.json = field->kind == INTEGER || field->kind == BOOLEAN
+	                     ? value.text
+	                     : json_quote(walk->arena, value.text);
 	return value;
 }
 
@@ -177,22 +183,27 @@ static struct value check_texts(struct walk *walk, const struct json *json, cons
 {
 	static const struct field name_field = {"name", TEXT, .min = 1, .max = 64};
 	static const struct field value_field = {"value", TEXT, .max = 255};
-	struct text               out = {.arena = walk->arena};
-	size_t                    count = 0, errors = walk->errors->count;
+	struct text out = {.arena = walk->arena};
+	size_t count = 0, errors = walk->errors->count;
 
 	for (const struct json *child = json_first(json); child; child = json_next(child)) {
-		const char  *fault, *at = arena_printf(walk->arena, "%s.%s", where, json_name(child));
-		const char  *name = scalar_check(walk->arena, &name_field, json_name(child), &fault);
+		const char *fault,
+			*at = arena_printf(walk->arena, "%s.%s", where, json_name(child));
+		const char *name =
+			scalar_check(walk->arena, &name_field, json_name(child), &fault);
 		struct value value;
 
 		if (++count > MEMBERS_MAX)
-			return refuse(walk, where, "Ensure this field has no more than 50 elements.");
+			return refuse(walk, where,
+			              "Ensure this field has no more than 50 elements.");
 		if (!name || strcmp(name, json_name(child)) != 0)
-			return refuse(walk, where, "Names have 1 to 64 characters and no spaces around them.");
+			return refuse(
+				walk, where,
+				"Names have 1 to 64 characters and no spaces around them.");
 		value = check_scalar(walk, &value_field, child, at);
 		if (value.json)
-			text_printf(&out, "%s%s:%s", out.size ? "," : "{", json_quote(walk->arena, name),
-			            value.json);
+			text_printf(&out, "%s%s:%s", out.size ? "," : "{",
+			            json_quote(walk->arena, name), value.json);
 	}
 	text_printf(&out, out.size ? "}" : "{}");
 	return walk->errors->count > errors ? refusal : (struct value){out.bytes, out.bytes};
@@ -204,19 +215,22 @@ static struct value check_object(struct walk *walk, const struct field *field,
 	const char *text;
 
 	if (json_kind(json) != JSON_OBJECT && !field->fields)
-		return refuse_type(walk, where, json, "Expected a dictionary of items but got type \"*\".");
+		return refuse_type(walk, where, json,
+		                   "Expected a dictionary of items but got type \"*\".");
 	if (json_kind(json) != JSON_OBJECT)
-		return refuse_type(walk, where, json, "Invalid data. Expected a dictionary, but got *.");
+		return refuse_type(walk, where, json,
+		                   "Invalid data. Expected a dictionary, but got *.");
 	if (!field->fields)
 		return check_texts(walk, json, where);
-	text = check_members(walk, field->fields, json, arena_printf(walk->arena, "%s.", where), NULL);
+	text = check_members(walk, field->fields, json, arena_printf(walk->arena, "%s.", where),
+	                     NULL);
 	return (struct value){text, text};
 }
 
 static bool count_fits(struct walk *walk, const struct field *field, const struct json *json,
                        const char *where)
 {
-	int64_t     count = 0;
+	int64_t count = 0;
 	const char *limit = NULL;
 
 	for (const struct json *child = json_first(json); child; child = json_next(child))
@@ -224,10 +238,12 @@ static bool count_fits(struct walk *walk, const struct field *field, const struc
 	if (!count && field->min > 0)
 		limit = "This list may not be empty.";
 	else if (count < field->min)
-		limit = arena_printf(walk->arena, "Ensure this field has at least %lld elements.",
+		limit = arena_printf(walk->arena,
+		                     "Ensure this field has at least %lld elements.",
 		                     (long long)field->min);
 	else if (field->max && count > field->max)
-		limit = arena_printf(walk->arena, "Ensure this field has no more than %lld elements.",
+		limit = arena_printf(walk->arena,
+		                     "Ensure this field has no more than %lld elements.",
 		                     (long long)field->max);
 	if (limit)
 		errors_add(walk->errors, where, limit);
@@ -238,15 +254,16 @@ static struct value check_list(struct walk *walk, const struct field *field,
                                const struct json *json, const char *where)
 {
 	struct text out = {.arena = walk->arena};
-	size_t      index = 0, errors = walk->errors->count;
+	size_t index = 0, errors = walk->errors->count;
 
 	if (json_kind(json) != JSON_ARRAY)
-		return refuse_type(walk, where, json, "Expected a list of items but got type \"*\".");
+		return refuse_type(walk, where, json,
+		                   "Expected a list of items but got type \"*\".");
 	if (!count_fits(walk, field, json, where))
 		return refusal;
 	text_add(&out, "[", 1);
 	for (const struct json *child = json_first(json); child; child = json_next(child)) {
-		const char  *at = arena_printf(walk->arena, "%s[%zu]", where, index);
+		const char *at = arena_printf(walk->arena, "%s[%zu]", where, index);
 		struct value value = check_object(walk, field, child, at);
 
 		if (value.json)
@@ -268,11 +285,16 @@ static struct value check_value(struct walk *walk, const struct field *field,
 		return check_object(walk, field, json, where);
 	if (field->kind == LIST)
 		return check_list(walk, field, json, where);
+	if (field->kind == ANY) {
+		const char *raw = json_raw(walk->arena, json, "");
+
+		return (struct value){raw, raw};
+	}
 	return check_scalar(walk, field, json, where);
 }
 
-static void refuse_unknown(struct walk *walk, const struct field *shape, const struct json *json,
-                           const char *prefix)
+static void refuse_unknown(struct walk *walk, const struct field *shape,
+                           const struct json *json, const char *prefix)
 {
 	for (const struct json *child = json_first(json); child; child = json_next(child))
 		if (!find_field(shape, json_name(child)))
@@ -287,12 +309,12 @@ static const char *check_members(struct walk *walk, const struct field *shape,
                                  struct params *params)
 {
 	struct text out = {.arena = walk->arena};
-	size_t      errors = walk->errors->count;
+	size_t errors = walk->errors->count;
 
 	for (const struct field *field = shape; field->name; field++) {
 		const struct json *member = json_member(json, field->name);
-		const char        *where = arena_printf(walk->arena, "%s%s", prefix, field->name);
-		struct value       value;
+		const char *where = arena_printf(walk->arena, "%s%s", prefix, field->name);
+		struct value value;
 
 		if (field->flags & READ_ONLY)
 			continue;
@@ -305,7 +327,8 @@ static const char *check_members(struct walk *walk, const struct field *shape,
 		if (params)
 			params_set(params, field->name, value.text, true);
 		if (value.json)
-			text_printf(&out, "%s\"%s\":%s", out.size ? "," : "{", field->name, value.json);
+			text_printf(&out, "%s\"%s\":%s", out.size ? "," : "{", field->name,
+			            value.json);
 	}
 	refuse_unknown(walk, shape, json, prefix);
 	text_printf(&out, out.size ? "}" : "{}");
@@ -321,7 +344,8 @@ void shape_check_body(struct arena *arena, const struct field *shape, const stru
 	if (json_kind(json) == JSON_OBJECT)
 		params_set(params, "body", check_members(&walk, shape, json, "", params), true);
 	else
-		refuse_type(&walk, WHOLE, json, "Invalid data. Expected a dictionary, but got *.");
+		refuse_type(&walk, WHOLE, json,
+		            "Invalid data. Expected a dictionary, but got *.");
 }
 
 /* ---- Query strings ---- */
@@ -362,15 +386,15 @@ char *percent_decode(struct arena *arena, const char *text, size_t size, bool pl
 	return out;
 }
 
-static void check_pair(struct walk *walk, const struct field *shape, const char *pair, size_t size,
-                       struct params *params)
+static void check_pair(struct walk *walk, const struct field *shape, const char *pair,
+                       size_t size, struct params *params)
 {
-	const char         *equals = memchr(pair, '=', size);
-	size_t              split = equals ? (size_t)(equals - pair) : size;
-	const char         *name = percent_decode(walk->arena, pair, split, true);
-	const char         *value = equals ? equals + 1 : pair + size, *fault;
+	const char *equals = memchr(pair, '=', size);
+	size_t split = equals ? (size_t)(equals - pair) : size;
+	const char *name = percent_decode(walk->arena, pair, split, true);
+	const char *value = equals ? equals + 1 : pair + size, *fault;
 	const struct field *field = name ? find_field(shape, name) : NULL;
-	struct param       *param = field ? params_find(params, name) : NULL;
+	struct param *param = field ? params_find(params, name) : NULL;
 
 	value = percent_decode(walk->arena, value, (size_t)(pair + size - value), true);
 	if (!name || !value) {
@@ -378,7 +402,8 @@ static void check_pair(struct walk *walk, const struct field *shape, const char 
 	} else if (param && param->sent) {
 		errors_add(walk->errors, name, "This parameter may be given only once.");
 	} else if (param) {
-		params_set(params, field->name, scalar_check(walk->arena, field, value, &fault), true);
+		params_set(params, field->name, scalar_check(walk->arena, field, value, &fault),
+		           true);
 		if (fault)
 			errors_add(walk->errors, name, fault);
 	}

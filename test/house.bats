@@ -1,0 +1,269 @@
+# house.bats: what all five services do alike.
+# shellcheck shell=bash disable=SC2154
+
+setup() {
+	load helper
+}
+
+services() {
+	echo products orders users cart payments
+}
+
+# A route of each service that takes a JSON body from anyone who may.
+post_of() {
+	case $1 in
+	products) echo /api/v1/products/ ;;
+	orders) echo /api/v1/orders/ ;;
+	users) echo /api/v1/auth/register/ ;;
+	cart) echo /api/v1/cart/items/ ;;
+	payments) echo /api/v1/payments/process/ ;;
+	esac
+}
+
+url_of() {
+	local name=${1^^}_SERVICE_URL
+	echo "${!name}"
+}
+
+@test "every service is healthy and ready, and the gateway shows the health of each" {
+	for service in $(services); do
+		api GET "$(url_of "$service")/health"
+		expect_status 200
+		expect_json '[.status, .service] | tostring' "[\"ok\",\"$service\"]"
+		api GET "$(url_of "$service")/health/ready"
+		expect_status 200
+		api GET "/health/$service"
+		expect_status 200
+		expect_json .service "$service"
+	done
+	api GET /health/nobody
+	expect_problem 404 not_found
+}
+
+@test "the JSON test suite gets the same verdict from every service" {
+	local staff token suite=$BATS_TEST_DIRNAME/data/json-test-suite/test_parsing file service verdict first
+	staff=$(staff_token)
+	local accepted=0 refused=0 wrong=()
+	for file in "$suite"/*.json; do
+		first=
+		for service in $(services); do
+			TOKEN=$staff api POST "$(post_of "$service")" -H 'Content-Type: application/json' \
+				-H "Idempotency-Key: $(idem)" --data-binary "@$file"
+			if [[ $(json .code 2>/dev/null) == parse_error ]]; then verdict=refused; else verdict=accepted; fi
+			# An empty body stands for {}.
+			[[ -s $file ]] || verdict=refused
+			[[ $status -lt 500 ]] || wrong+=("$service $file $status")
+			[[ -z $first || $first == "$verdict" ]] || wrong+=("$service differs on $file")
+			first=$verdict
+		done
+		case ${file##*/} in
+		y_*) [[ $first == accepted ]] && accepted=$((accepted + 1)) || wrong+=("refused $file") ;;
+		n_*) [[ $first == refused ]] && refused=$((refused + 1)) || wrong+=("accepted $file") ;;
+		esac
+	done
+	printf '%s\n' "${wrong[@]}"
+	[[ ${#wrong[@]} == 0 ]]
+	[[ $accepted == 95 && $refused == 188 ]]
+}
+
+@test "a method that a path does not have is 405 and names those it has" {
+	api PATCH /api/v1/cart/
+	expect_problem 405 method_not_allowed
+	expect_header Allow 'GET, HEAD, OPTIONS'
+	api OPTIONS /api/v1/cart/
+	expect_status 204
+	expect_header Allow 'GET, HEAD, OPTIONS'
+	api HEAD /api/v1/products/
+	expect_status 200
+}
+
+@test "paths work without the closing slash and nonsense is 404" {
+	api GET /api/v1/products
+	expect_status 200
+	for path in /api/v1/products/0/ /api/v1/products/../orders/ /api/v1/products/%2e%2e/ /api/v1/products/a%2fb/ \
+		/api/v1/products/%0d%0aX:1/ /api/v1//products/ /api/v1/products/99999999999999999999/ /api/v2/products/ /api/v1/productsX/; do
+		api GET "$path"
+		[[ $status == 404 || $status == 400 ]] || complain "expected 404 for $path"
+	done
+}
+
+@test "a body must be JSON, of its type, and at most 1 MiB" {
+	for service in $(services); do
+		local path
+		path=$(post_of "$service")
+		TOKEN=$(staff_token)
+		api POST "$path" -H 'Content-Type: text/plain' -H "Idempotency-Key: $(idem)" --data '{"a":1}'
+		expect_problem 415 unsupported_media_type
+		api POST "$path" '{"a":1' -H "Idempotency-Key: $(idem)"
+		expect_problem 400 parse_error
+		api POST "$path" '[]' -H "Idempotency-Key: $(idem)"
+		expect_problem 400 invalid
+		head -c 1048577 /dev/zero | tr '\0' ' ' >"$BATS_TEST_TMPDIR/large"
+		api POST "$path" -H 'Content-Type: application/json' -H 'Expect:' -H "Idempotency-Key: $(idem)" \
+			--data-binary "@$BATS_TEST_TMPDIR/large"
+		expect_problem 413 too_large
+		unset TOKEN
+	done
+	api GET /api/v1/products/ -H 'Accept: text/html'
+	expect_problem 406 not_acceptable
+	api GET /api/v1/products/ -H 'Accept: text/html, */*;q=0.1'
+	expect_status 200
+}
+
+@test "a request id and a trace go in and out" {
+	api GET /api/v1/products/ -H 'X-Request-ID: my-id.1' \
+		-H 'traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+	expect_header X-Request-ID 'my-id\.1'
+	expect_header traceparent '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+	api GET /api/v1/cart/ -H 'X-Request-ID: "<bad>"'
+	expect_header X-Request-ID '[0-9a-f]{32}'
+	api GET /api/v1/products/abc/ -H 'X-Request-ID: my-id.2'
+	expect_json .request_id my-id.2
+}
+
+@test "every answer forbids sniffing, scripts and, where personal, keeping" {
+	api GET /api/v1/cart/
+	expect_header X-Content-Type-Options nosniff
+	expect_header Content-Security-Policy "default-src 'none'.*"
+	expect_header Cache-Control no-store
+	expect_header Content-Type 'application/json; charset=utf-8'
+}
+
+@test "identity comes from the token alone" {
+	api GET /api/v1/auth/profile/ -H 'X-User-Id: 1' -H 'X_User_Id: 1' -H 'X-Is-Staff: true'
+	[[ $status == 401 || $status == 400 ]] || complain "expected 401"
+	api GET /api/v1/products/ -H 'Authorization: Basic eDp5'
+	expect_status 200
+	api GET /api/v1/products/ -H 'Authorization: Bearer nonsense'
+	expect_problem 401 token_not_valid
+}
+
+@test "every log line is one JSON object" {
+	local file bad=0
+	api GET '/api/v1/products/%22%0a%1b/'
+	for file in "$VAR"/log/products*.log "$VAR"/log/users*.log; do
+		[[ -s $file ]] || continue
+		jq -c . "$file" >/dev/null || bad=1
+	done
+	[[ $bad == 0 ]]
+}
+
+# ---- Idempotency-Key, seen on a route that may carry one.
+
+@test "a key replays the answer, and only to its owner, with its body" {
+	local key
+	key=$(idem)
+	TOKEN=$(staff_token)
+	api POST /api/v1/products/categories/ '{"name":"Idem"}' -H "Idempotency-Key: $key"
+	expect_status 201
+	local first=$body location
+	location=$(header Location)
+	api POST /api/v1/products/categories/ '{"name":"Idem"}' -H "Idempotency-Key: \"$key\""
+	expect_status 201
+	[[ $body == "$first" ]]
+	expect_header Idempotent-Replayed true
+	expect_header Location "$location"
+	api POST /api/v1/products/categories/ '{"name":"Other"}' -H "Idempotency-Key: $key"
+	expect_problem 422 idempotency_key_reused
+	api POST /api/v1/products/ '{"name":"Idem","price":"1"}' -H "Idempotency-Key: $key"
+	expect_status 201
+	api POST /api/v1/products/categories/ '{"name":"x"}' -H 'Idempotency-Key: short'
+	expect_problem 400 idempotency_key_required
+	api POST /api/v1/products/categories/ '{"name":"x"}' -H "Idempotency-Key: $(printf 'k%.0s' {1..256})"
+	expect_problem 400 idempotency_key_required
+}
+
+@test "a request that failed leaves no key behind" {
+	local key slug
+	key=$(idem) slug=once-$(random 4)
+	TOKEN=$(staff_token)
+	api POST /api/v1/products/categories/ "{\"name\":\"A\",\"slug\":\"$slug\"}"
+	expect_status 201
+	local taken
+	taken=$(json .id)
+	api POST /api/v1/products/categories/ "{\"name\":\"B\",\"slug\":\"$slug\"}" -H "Idempotency-Key: $key"
+	expect_problem 409 category_slug_taken
+	api DELETE "/api/v1/products/categories/$taken/"
+	expect_status 204
+	api POST /api/v1/products/categories/ "{\"name\":\"B\",\"slug\":\"$slug\"}" -H "Idempotency-Key: $key"
+	expect_status 201
+	[[ -z $(header Idempotent-Replayed) ]]
+}
+
+@test "a key whose request is still running answers 409" {
+	local key scope user
+	key=$(idem)
+	TOKEN=$(staff_token)
+	api GET /api/v1/auth/profile/
+	user=$(json .id)
+	scope="$user POST /api/v1/products/categories/"
+	psql -XAtq -d "$PRODUCTS_DATABASE_URL" <<-SQL &
+		SET search_path = products;
+		SELECT pg_advisory_lock(idempotency_lock('$scope', '$key'));
+		SELECT pg_sleep(60);
+	SQL
+	local holder=$!
+	wait_for 20 held "$scope" "$key"
+	api POST /api/v1/products/categories/ '{"name":"x"}' -H "Idempotency-Key: $key"
+	kill "$holder"
+	expect_problem 409 idempotency_key_in_use
+	expect_header Retry-After '[0-9]+'
+}
+
+held() {
+	[[ $(psql_owner "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND
+		((classid::bigint << 32) | objid::bigint) = products.idempotency_lock('$1', '$2')") == 1 ]]
+}
+
+# ---- Processes.
+
+workers_of() {
+	pgrep -f "^$(readlink -f "${BUILD:-build}")/$1.fcgi\$" || true
+}
+
+@test "one worker killed 20 times is replaced each time" {
+	local before i victim
+	local pattern="/$VAR/"
+	before=$(pool_of products | wc -l)
+	[[ $before -ge 2 ]]
+	for i in {1..20}; do
+		victim=$(pool_of products | head -n 1)
+		kill -9 "$victim"
+		wait_for 20 pool_has products "$before" "$victim"
+	done
+	api GET /api/v1/products/
+	expect_status 200
+}
+
+# Workers of this instance: children of the multiwatch whose socket lies in VAR.
+pool_of() {
+	local pid
+	for pid in $(pgrep -f "multiwatch .*/$1\.fcgi"); do
+		if tr '\0' '\n' <"/proc/$pid/environ" | grep -qx "VAR=$VAR"; then pgrep -P "$pid" || true; fi
+	done
+}
+
+pool_has() {
+	[[ $(pool_of "$1" | wc -l) == "$2" ]] && ! pool_of "$1" | grep -qx "$3"
+}
+
+@test "a program does not start with a missing or weak secret" {
+	local program=${BUILD:-build}/products.fcgi
+	run env -u SERVICE_TOKEN "$program" </dev/null
+	[[ $status -eq 1 && $output == *"SERVICE_TOKEN is not set"* ]]
+	run env SERVICE_TOKEN=short "$program" </dev/null
+	[[ $status -eq 1 && $output == *"at least 32"* ]]
+	run env JWT_PUBLIC_KEY=/nonexistent "$program" </dev/null
+	[[ $status -eq 1 ]]
+	run env CURRENCY=XXX "$program" </dev/null
+	[[ $status -eq 1 && $output == *CURRENCY* ]]
+}
+
+@test "the same executable serves plain CGI" {
+	run env REQUEST_METHOD=GET REQUEST_URI=/api/v1/products/?page_size=1 GATEWAY_INTERFACE=CGI/1.1 \
+		"${BUILD:-build}/products.fcgi" </dev/null
+	[[ $status -eq 0 && $output == "Status: 200"* && $output == *'"results":['* ]]
+	run env REQUEST_METHOD=POST REQUEST_URI=/api/v1/auth/login/ CONTENT_TYPE=application/json CONTENT_LENGTH=35 \
+		"${BUILD:-build}/users.fcgi" <<<'{"username":"nobody","password":"x"}'
+	[[ $status -eq 0 && $output == *no_active_account* ]]
+}
