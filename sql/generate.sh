@@ -136,7 +136,8 @@ function end_query() {
 	print "static const char *const " name "_params[] = {" params "NULL};" >c
 	print "const struct query sql_" name " = {\"" name "\", ROWS_" rows ", " name "_parts, " \
 	      name "_params};\n" >c
-	print "extern const struct query sql_" name ";" >h
+	# Two services may name a query alike, and `arnova` links them all: the symbol has both names.
+	print "extern const struct query sql_" name " __asm__(\"sql_" service "_" name "\");" >h
 	all = all "\t&sql_" name ",\n"
 	name = ""
 }
