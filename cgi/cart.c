@@ -149,7 +149,7 @@ static const struct route routes[] = {
 	{DELETE, "/api/v1/cart/clear/",            USER,    .handler = clear_cart},
 	{GET,    "/internal/v1/carts/:id/",        SERVICE, .query = &sql_list_lines},
 	{POST,   "/internal/v1/carts/:id/take/",   SERVICE, .accepts = taken, .query = &sql_take_items},
-	{POST,   "/internal/v1/events/",           SERVICE, .accepts = event, .query = &sql_receive_event},
+	{POST,   "/internal/v1/events/",           SERVICE, .accepts = event, .query = &sql_receive_cart_event},
 };
 /* clang-format on */
 

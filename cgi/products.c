@@ -150,7 +150,7 @@ static const struct route routes[] = {
 	{POST,   INTERNAL "reservations/:id/release/",  SERVICE, 0, NULL,             &sql_release_reservation},
 	{POST,   INTERNAL "reservations/:id/consume/",  SERVICE, 0, shipped_items,    &sql_consume_reservation},
 	{POST,   INTERNAL "reservations/:id/extend/",   SERVICE, 0, NULL,             &sql_show_reservation},
-	{POST,   INTERNAL "events/",                    SERVICE, 0, event_fields,     &sql_apply_event},
+	{POST,   INTERNAL "events/",                    SERVICE, 0, event_fields,     &sql_receive_products_event},
 };
 /* clang-format on */
 

@@ -106,5 +106,5 @@ SELECT json_build_object('items', coalesce(json_agg(json_build_object('product_i
 -- name: take_items :json
 SELECT json_build_object('taken', take_items(:id::bigint, :order_id::bigint, :items::jsonb));
 
--- name: receive_event :json
+-- name: receive_cart_event :json
 SELECT json_build_object('applied', receive_event(:event_id::uuid, :type, :payload::jsonb));

@@ -207,7 +207,7 @@ END
 $$;
 
 -- What orders tells.  Repeated events are stopped by the inbox.
-CREATE FUNCTION apply_event(p_event_id uuid, p_type text, p_order_id bigint, p_payload jsonb)
+CREATE FUNCTION receive_event(p_event_id uuid, p_type text, p_order_id bigint, p_payload jsonb)
 RETURNS boolean
 LANGUAGE plpgsql AS $$
 BEGIN

@@ -50,6 +50,6 @@ SELECT json_build_object('order_id', :id::bigint, 'state', state)
 SELECT json_build_object('order_id', order_id, 'state', state)
   FROM products_reservation WHERE order_id = :id::bigint;
 
--- name: apply_event :json
+-- name: receive_products_event :json
 SELECT json_build_object('applied',
-         apply_event(:event_id::uuid, :type, :aggregate_id::bigint, :payload::jsonb));
+         receive_event(:event_id::uuid, :type, :aggregate_id::bigint, :payload::jsonb));
