@@ -8,7 +8,7 @@ CREATE SEQUENCE orders_order_id_seq AS bigint;
 CREATE TABLE orders_saga (
   order_id        bigint      PRIMARY KEY DEFAULT nextval('orders_order_id_seq'),
   user_id         bigint      NOT NULL,
-  idempotency_key text,       -- null once the key is older than a key lives
+  idempotency_key text,       -- null once the key may be used anew
   request         jsonb       NOT NULL,
   quote           jsonb       NOT NULL,
   state           text        NOT NULL DEFAULT 'reserving'

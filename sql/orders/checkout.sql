@@ -41,10 +41,10 @@ SELECT e.entry::jsonb || jsonb_build_object('payment', :payment::jsonb),
  WHERE e.id = :order_id::bigint AND e.is_owner AND e.is_staff = :is_staff::boolean;
 
 -- name: withdraw_order :none
--- The payment method was none: the order never stood a chance and its key is free again.
+-- The payment method was none: the order never stood a chance, and its key is free again.
 WITH cancelled AS (
   SELECT cancel_order(:order_id::bigint, NULL, 'system', 'the payment method was refused')
 )
-UPDATE orders_saga SET state = 'undone', updated_at = now()
+UPDATE orders_saga SET idempotency_key = NULL, updated_at = now()
   FROM cancelled
  WHERE order_id = :order_id::bigint;
