@@ -27,9 +27,9 @@ bool stripe_signature_valid(struct arena *arena, const char *header, const char 
 const char *form_add(struct arena *arena, const char *form, const char *name,
                      const char *value);
 
-/* outcome, of an intent: succeeded requires_action processing canceled; open (there, and nothing
- * decided); declined; invalid (Stripe refused the parameters).  Of a refund: pending succeeded
- * failed canceled.  Of both: not_done (certainly without effect), refused (our key or
+/* outcome, of an intent: succeeded requires_action processing canceled; open (there, and
+ * nothing decided); declined; invalid (Stripe refused the parameters).  Of a refund: pending
+ * succeeded failed canceled.  Of both: not_done (certainly without effect), refused (our key or
  * permissions), unknown. */
 struct verdict {
 	const char *outcome;
@@ -57,8 +57,8 @@ bool same_outcome(const char *a, const char *b);
 const char *stripe_settings_fault(void);
 bool stripe_is_live(void);
 
-/* Repeats under the same key, a few times and for 20 seconds at most.  NOT_SENT (and a 429) only
- * if no try can have had an effect. */
+/* Repeats under the same key, a few times and for 20 seconds at most.  NOT_SENT (and a 429)
+ * only if no try can have had an effect. */
 struct stripe_call {
 	enum method method;
 	const char *path; /* after /v1/ */
@@ -67,9 +67,9 @@ struct stripe_call {
 };
 struct response call_stripe(struct request *request, const struct stripe_call *call);
 
-/* Looks through a list ("payment_intents?created[gte]=1") for the object whose metadata has this
- * value, newest first.  *at becomes its place, NULL when it is not there.  False: the list could
- * not be read to its end. */
+/* Looks through a list ("payment_intents?created[gte]=1") for the object whose metadata has
+ * this value, newest first.  *at becomes its place, NULL when it is not there.  False: the list
+ * could not be read to its end. */
 struct wanted {
 	const char *path;
 	const char *name, *value; /* of the metadata */
@@ -77,7 +77,7 @@ struct wanted {
 bool find_at_stripe(struct request *request, const struct wanted *wanted,
                     struct response *response, const char **at);
 
-/* ---- charge.c and refund.c: carrying out what was begun. ---- */
+/* ---- attempt.c and refund.c: carrying out what was begun. ---- */
 
 /* Calls Stripe for an attempt that the caller holds the lock of, and records what came of it.
  * fresh: nobody can have called before.  False: as with fetch(). */
@@ -86,6 +86,16 @@ bool carry_out(struct request *request, int64_t attempt_id, bool fresh,
 /* The same for an attempt that an earlier call left open: a repetition under the same key while
  * that is safe, then a look at what Stripe has. */
 bool settle_attempt(struct request *request, int64_t attempt_id) MUST_USE;
-bool submit_refund(struct request *request, int64_t refund_id, struct verdict *verdict) MUST_USE;
+/* Asks Stripe what has become of an attempt, and records it if there is an answer. */
+bool look_again(struct request *request, const struct row *attempt,
+                struct verdict *verdict) MUST_USE;
+/* Submits a refund, or asks what has become of it, and records that. */
+bool submit_refund(struct request *request, int64_t refund_id,
+                   struct verdict *verdict) MUST_USE;
+
+/* ---- charge.c ---- */
+
+/* What the caller's Idempotency-Key (bare or quoted) is called in our tables. */
+const char *caller_key(struct request *request);
 
 #endif

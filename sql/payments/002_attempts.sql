@@ -36,8 +36,8 @@ BEGIN
 END
 $$;
 
--- Begins an attempt or finds it again by its request key.  fresh: nobody can have called Stripe
--- about it yet.  open: call Stripe, the caller holds its lock.
+-- Begins an attempt or finds it again by its request key; what is paid is not paid twice.  fresh:
+-- nobody can have called Stripe about it yet.  is_open: call Stripe, the caller holds its lock.
 CREATE FUNCTION begin_attempt(p_order_id bigint, p_user_id bigint, p_amount bigint, p_currency text,
                               p_method text, p_return_url text, p_request_key text,
                               OUT attempt_id bigint, OUT fresh boolean, OUT is_open boolean)
@@ -51,6 +51,10 @@ BEGIN
   SELECT * INTO STRICT known FROM payments_transaction t WHERE t.order_id = p_order_id FOR UPDATE;
   SELECT * INTO found FROM payments_attempt a
    WHERE a.transaction_id = known.id AND a.request_key = p_request_key;
+  IF found.id IS NULL AND known.status = 'succeeded' AND NOT known.cancel_requested THEN
+    SELECT * INTO STRICT found FROM payments_attempt a
+     WHERE a.transaction_id = known.id AND a.outcome = 'succeeded';
+  END IF;
   fresh := found.id IS NULL;
   IF fresh THEN
     IF known.cancel_requested OR known.status IN ('canceled', 'succeeded')
@@ -134,8 +138,8 @@ BEGIN
 END
 $$;
 
--- What Stripe has answered.  p_outcome: as attempts have it, or declined, invalid and not_done,
--- which are failures: the last two leave no trace at Stripe, so the request's key is freed.
+-- What Stripe has answered.  p_outcome: as attempts have it, or declined, invalid, refused and
+-- not_done, which are failures: of the last three nothing is kept, so the request's key is freed.
 -- p_received and p_currency are Stripe's, in our units.  Returns what now is recorded.
 CREATE FUNCTION record_outcome(p_attempt_id bigint, p_outcome text, p_intent text, p_received bigint,
                                p_currency text, p_code text, p_decline_code text, p_message text,
@@ -144,7 +148,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
   known payments_transaction;
   found payments_attempt;
-  news  text := CASE WHEN p_outcome IN ('declined', 'invalid', 'not_done') THEN 'failed' ELSE p_outcome END;
+  news  text := CASE WHEN p_outcome IN ('declined', 'invalid', 'refused', 'not_done') THEN 'failed' ELSE p_outcome END;
   code  text := p_code;
 BEGIN
   SELECT t.* INTO STRICT known
@@ -173,7 +177,7 @@ BEGIN
      SET outcome = news, failure_code = code, decline_code = p_decline_code, failure_message = p_message,
          stripe_request_id = p_stripe_request_id, updated_at = now(),
          due_at = CASE news WHEN 'processing' THEN now() + interval '5 seconds' ELSE now() END,
-         request_key = CASE WHEN p_outcome IN ('invalid', 'not_done') THEN NULL ELSE a.request_key END
+         request_key = CASE WHEN p_outcome IN ('invalid', 'refused', 'not_done') THEN NULL ELSE a.request_key END
    WHERE a.id = found.id;
   IF found.operation <> 'cancel' OR news IN ('canceled', 'succeeded') THEN
     PERFORM carry_over(known.id, news, p_intent, coalesce(p_decline_code, code), p_message);
@@ -184,7 +188,8 @@ $$;
 
 -- The order's wish to take no money (any more).  state: 'call' with an attempt to cancel the intent
 -- at Stripe; else what there is to say: canceled, refunding, succeeded or in_flight.
-CREATE FUNCTION begin_cancel(p_order_id bigint, p_reason text, OUT state text, OUT attempt_id bigint)
+CREATE FUNCTION begin_cancel(p_order_id bigint, p_reason text, OUT state text, OUT attempt_id bigint,
+                             OUT fresh boolean)
 LANGUAGE plpgsql AS $$
 DECLARE
   known  payments_transaction;
@@ -209,6 +214,7 @@ BEGIN
     state := 'canceled';
   ELSIF flying.id IS NULL OR take_work('attempt', flying.id, flying.claimed_at) THEN
     state := 'call';
+    fresh := flying.id IS NULL;
     attempt_id := coalesce(flying.id, new_attempt(known, 'cancel'));
     UPDATE payments_attempt a SET claimed_at = now() WHERE a.id = attempt_id;
   END IF;

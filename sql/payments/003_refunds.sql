@@ -3,7 +3,7 @@
 -- Begins a refund or finds it again by its request key.  The row lock makes two at once take
 -- their turns, and the constraint refund_exceeds_captured has the last word.
 CREATE FUNCTION begin_refund(p_payment_id bigint, p_amount text, p_reason text, p_request_key text,
-                             OUT refund_id bigint)
+                             OUT refund_id bigint, OUT order_id bigint)
 LANGUAGE plpgsql AS $$
 DECLARE
   known  payments_transaction;
@@ -16,6 +16,7 @@ BEGIN
   IF NOT FOUND THEN
     PERFORM problem(404, 'not_found');
   END IF;
+  order_id := known.order_id;
   SELECT r.id INTO refund_id FROM payments_refund r
    WHERE r.transaction_id = known.id AND r.request_key = p_request_key;
   IF FOUND THEN

@@ -38,7 +38,7 @@ SELECT record_outcome(:attempt_id::bigint, :outcome, :intent, :received::bigint,
                       :failure_code, :decline_code, :failure_message, :stripe_request_id) AS outcome;
 
 -- name: begin_refund :row
-SELECT refund_id FROM begin_refund(:id::bigint, :amount, :reason, :request_key);
+SELECT refund_id, order_id FROM begin_refund(:id::bigint, :amount, :reason, :request_key);
 
 -- name: take_refund :row
 SELECT * FROM take_refund(:refund_id::bigint);

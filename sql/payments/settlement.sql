@@ -1,7 +1,7 @@
 -- settlement.sql: what siblings, the relay and Stripe run.
 
 -- name: begin_cancel :row
-SELECT state, attempt_id FROM begin_cancel(:id::bigint, :cancel_reason);
+SELECT state, attempt_id, fresh FROM begin_cancel(:id::bigint, :reason);
 
 -- name: show_cancel :json
 SELECT json_build_object('state', :state, 'events', waiting_events(:id::bigint));

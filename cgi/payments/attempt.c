@@ -1,0 +1,200 @@
+/* attempt.c: carries out what was begun: an attempt to pay or to cancel the intent. */
+#include <assert.h>
+#include <string.h>
+
+#include "parts.h"
+
+static const char *lower(struct arena *arena, const char *text)
+{
+	char *copy = arena_copy(arena, text, strlen(text));
+
+	for (char *c = copy; *c; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char)(*c - 'A' + 'a');
+	return copy;
+}
+
+/* Forms are made from the attempt's row alone: a repetition must not differ in one byte. */
+static const char *create_form(struct arena *arena, const struct row *attempt)
+{
+	const struct currency *currency = currency_find(column(attempt, "currency"));
+	int64_t amount;
+	bool expressible = money_to_stripe(column_int(attempt, "amount"), currency, &amount);
+
+	assert(expressible);
+
+	const char *form =
+		form_add(arena, "", "amount", arena_printf(arena, "%lld", (long long)amount));
+
+	form = form_add(arena, form, "currency", lower(arena, column(attempt, "currency")));
+	form = form_add(arena, form, "confirm", "true");
+	form = form_add(arena, form, "payment_method", column(attempt, "payment_method"));
+	form = form_add(arena, form, "automatic_payment_methods[enabled]", "true");
+	form = form_add(arena, form, "automatic_payment_methods[allow_redirects]", "never");
+	form = form_add(arena, form, "return_url", column(attempt, "return_url"));
+	form = form_add(arena, form, "metadata[order_id]", column(attempt, "order_id"));
+	return form_add(arena, form, "metadata[payment_id]", column(attempt, "payment_id"));
+}
+
+static const char *confirm_form(struct arena *arena, const struct row *attempt)
+{
+	const char *form =
+		form_add(arena, "", "payment_method", column(attempt, "payment_method"));
+
+	return form_add(arena, form, "return_url", column(attempt, "return_url"));
+}
+
+static struct verdict post(struct request *request, const struct row *attempt)
+{
+	struct arena *arena = request->arena;
+	const char *intent = column(attempt, "provider_ref");
+	struct stripe_call stripe = {.method = POST, .key = column(attempt, "stripe_key")};
+
+	if (column_is(attempt, "operation", "cancel")) {
+		stripe.path = arena_printf(arena, "payment_intents/%s/cancel", intent);
+		stripe.form = "cancellation_reason=abandoned";
+	} else if (column_is(attempt, "operation", "confirm")) {
+		stripe.path = arena_printf(arena, "payment_intents/%s/confirm", intent);
+		stripe.form = confirm_form(arena, attempt);
+	} else {
+		stripe.path = "payment_intents";
+		stripe.form = create_form(arena, attempt);
+	}
+
+	struct response response = call_stripe(request, &stripe);
+	struct verdict verdict = judge_intent(arena, &response);
+
+	if (same_outcome(verdict.outcome, "open")) /* though it was to be confirmed */
+		verdict.outcome = "unknown";
+	return verdict;
+}
+
+static void set_verdict(struct request *request, const struct verdict *verdict)
+{
+	const struct currency *currency =
+		verdict->currency ? currency_find(verdict->currency) : NULL;
+	int64_t received;
+
+	set_param(request, "outcome", verdict->outcome);
+	set_param(request, "intent", verdict->ref);
+	set_param(request, "received", NULL);
+	if (currency && money_from_stripe(verdict->amount, currency, &received))
+		set_param_int(request, "received", received);
+	set_param(request, "received_currency", verdict->currency);
+	set_param(request, "failure_code", verdict->code);
+	set_param(request, "decline_code", verdict->decline_code);
+	set_param(request, "failure_message", verdict->message);
+	set_param(request, "stripe_request_id", verdict->request_id);
+}
+
+static bool record(struct request *request, const struct verdict *verdict)
+{
+	struct row *row;
+
+	set_verdict(request, verdict);
+	return fetch(request, &sql_record_outcome, &row) && commit(request);
+}
+
+static bool get(struct request *request, int64_t attempt_id, struct row **attempt)
+{
+	set_param_int(request, "attempt_id", attempt_id);
+	return fetch(request, &sql_get_attempt, attempt) && commit(request);
+}
+
+bool carry_out(struct request *request, int64_t attempt_id, bool fresh, struct verdict *verdict)
+{
+	struct row *attempt;
+
+	if (!get(request, attempt_id, &attempt))
+		return false;
+	*verdict = post(request, attempt);
+	/* That this call did nothing says nothing of an earlier one. */
+	if (!fresh && (same_outcome(verdict->outcome, "not_done") ||
+	               same_outcome(verdict->outcome, "refused")))
+		verdict->outcome = "unknown";
+	return record(request, verdict);
+}
+
+/* What Stripe has of the attempt's payment; outcome "open" when it has nothing.  False: that
+ * cannot be read. */
+static bool look(struct request *request, const struct row *attempt, struct verdict *seen)
+{
+	struct arena *arena = request->arena;
+	const char *intent = column(attempt, "provider_ref");
+	const char *at;
+	struct response response;
+
+	if (intent) {
+		response = call_stripe(
+			request,
+			&(struct stripe_call){
+				GET, arena_printf(arena, "payment_intents/%s", intent)});
+		*seen = judge_intent(arena, &response);
+		return response.outcome == ANSWERED && response.status == 200;
+	}
+
+	/* Five minutes for clocks that differ. */
+	struct wanted wanted = {arena_printf(arena, "payment_intents?created%%5Bgte%%5D=%lld",
+	                                     (long long)column_int(attempt, "created") - 300),
+	                        "payment_id", column(attempt, "payment_id")};
+
+	if (!find_at_stripe(request, &wanted, &response, &at))
+		return false;
+	*seen = at ? judge_intent_at(arena, &response, at)
+	           : (struct verdict){.outcome = "open"};
+	return true;
+}
+
+/* Whether what was seen is this attempt's doing, given that its own call has no answer.  Paid,
+ * canceled and being processed exclude any further doing; the rest may date from before, unless
+ * no call of this attempt can still have an effect. */
+static void take_seen(const struct row *attempt, const struct verdict *seen, bool is_over,
+                      struct verdict *verdict)
+{
+	const char *outcome = seen->outcome;
+	bool is_final = same_outcome(outcome, "succeeded") ||
+	                same_outcome(outcome, "canceled") ||
+	                same_outcome(outcome, "processing");
+	bool is_told =
+		same_outcome(outcome, "declined") || same_outcome(outcome, "requires_action");
+	bool is_first = column_is(attempt, "operation", "create");
+	bool is_cancel = column_is(attempt, "operation", "cancel");
+
+	verdict->outcome = "unknown";
+	if (is_final || (is_told && !is_cancel && (is_over || is_first)))
+		*verdict = *seen;
+	else if (is_over)
+		verdict->outcome = "not_done";
+}
+
+bool settle_attempt(struct request *request, int64_t attempt_id)
+{
+	struct row *attempt;
+	struct verdict verdict = {.outcome = "unknown"}, seen;
+
+	if (!get(request, attempt_id, &attempt))
+		return false;
+
+	bool is_repeatable = column_is(attempt, "is_repeatable", "t");
+	bool is_processing = column_is(attempt, "outcome", "processing");
+
+	if (is_repeatable && !is_processing)
+		verdict = post(request, attempt);
+	if (same_outcome(verdict.outcome, "unknown") ||
+	    same_outcome(verdict.outcome, "not_done") ||
+	    same_outcome(verdict.outcome, "refused")) {
+		bool is_over = verdict.is_over || is_processing || !is_repeatable;
+
+		verdict.outcome = "unknown";
+		if (look(request, attempt, &seen))
+			take_seen(attempt, &seen, is_over, &verdict);
+	}
+	return record(request, &verdict);
+}
+
+bool look_again(struct request *request, const struct row *attempt, struct verdict *verdict)
+{
+	if (!look(request, attempt, verdict))
+		return true;
+	return record(request, verdict);
+}

@@ -1,0 +1,210 @@
+/* charge.c: pays for an order, for its owner or for the orders service. */
+#include <string.h>
+
+#include "parts.h"
+
+static bool fail(struct request *request, struct reply reply)
+{
+	*request->failure = reply;
+	return false;
+}
+
+const char *caller_key(struct request *request)
+{
+	const char *key = header(request, "Idempotency-Key");
+	size_t size = strlen(key);
+
+	if (size > 1 && *key == '"' && key[size - 1] == '"')
+		key = arena_copy(request->arena, key + 1, size - 2);
+
+	const char *whole = arena_printf(request->arena, "%lld\n%s",
+	                                 (long long)request->caller.user_id, key);
+
+	return sha256_hex(request->arena, whole, strlen(whole));
+}
+
+/* An attempt as it now stands, and what Stripe said of it in this request. */
+struct paid {
+	struct row *attempt;
+	struct verdict verdict;
+	const char *outcome; /* as the charge route calls it */
+};
+
+static const char *outcome_of(const struct paid *paid)
+{
+	static const char *const definite[] = {"invalid", "refused", "not_done"};
+	const char *known = column(paid->attempt, "outcome");
+
+	for (size_t i = 0; i < COUNT(definite); i++)
+		if (same_outcome(paid->verdict.outcome, definite[i]) &&
+		    same_outcome(known, "failed"))
+			return definite[i];
+	/* Whatever came of this one, another has been decided on since. */
+	if (same_outcome(known, "abandoned"))
+		known = column(paid->attempt, "payment_status");
+	if (same_outcome(known, "failed"))
+		return "declined";
+	if (same_outcome(known, "pending"))
+		return "unknown";
+	if (same_outcome(known, "succeeded") &&
+	    column_is(paid->attempt, "cancel_requested", "t"))
+		return "canceled"; /* and refunded */
+	return known;
+}
+
+/* Parameters order_id, payer_id, due_amount, due_currency, payment_method, return_url and
+ * request_key say what is to be paid.  False: as with fetch(). */
+static bool pay(struct request *request, struct paid *paid)
+{
+	const struct currency *currency = currency_find(param(request, "due_currency"));
+	struct row *begun;
+	int64_t amount;
+
+	if (!currency || !money_to_stripe(param_int(request, "due_amount"), currency, &amount))
+		return fail(request, problem(request, "order_not_payable"));
+	if (!fetch(request, &sql_begin_attempt, &begun) || !commit(request))
+		return false;
+
+	int64_t attempt_id = column_int(begun, "attempt_id");
+
+	if (column_is(begun, "is_open", "t") &&
+	    !carry_out(request, attempt_id, column_is(begun, "fresh", "t"), &paid->verdict))
+		return false;
+	set_param_int(request, "attempt_id", attempt_id);
+	if (!fetch(request, &sql_get_attempt, &paid->attempt))
+		return false;
+	/* Secrets are not kept, so the customer who comes back for them gets them from Stripe.
+	 */
+	if (column_is(paid->attempt, "outcome", "requires_action") && !paid->verdict.outcome) {
+		if (!commit(request) || !look_again(request, paid->attempt, &paid->verdict) ||
+		    !fetch(request, &sql_get_attempt, &paid->attempt))
+			return false;
+	}
+	paid->outcome = outcome_of(paid);
+	return commit(request);
+}
+
+static struct reply show_decline(struct request *request, const struct paid *paid)
+{
+	struct arena *arena = request->arena;
+	const char *code = column(paid->attempt, "decline_code");
+	const char *message = column(paid->attempt, "failure_message");
+
+	return problem_with(
+		request, "card_declined",
+		arena_printf(
+			arena,
+			"\"decline_code\":%s,\"message\":%s,\"order_id\":%s,\"payment_id\":%s",
+			json_quote(arena, code ? code : column(paid->attempt, "failure_code")),
+			json_quote(arena, message), column(paid->attempt, "order_id"),
+			column(paid->attempt, "payment_id")));
+}
+
+/* The replies to what is no payment at all.  False: it is one. */
+static bool refuse(struct request *request, const struct paid *paid, struct reply *reply)
+{
+	if (same_outcome(paid->outcome, "not_done"))
+		*reply = problem(request, "upstream_unavailable");
+	else if (same_outcome(paid->outcome, "refused"))
+		*reply = problem(request, "payment_provider_error");
+	else if (same_outcome(paid->outcome, "invalid") &&
+	         !same_outcome(paid->verdict.parameter, "payment_method"))
+		*reply = problem(request, "payment_provider_error");
+	else
+		return false;
+	return true;
+}
+
+/* The payment with what its owner needs to go on. */
+static const char *with_secrets(struct request *request, const struct paid *paid)
+{
+	struct arena *arena = request->arena;
+	const char *payment = column(paid->attempt, "payment");
+
+	return arena_printf(arena, "%.*s,\"client_secret\":%s,\"next_action\":%s}",
+	                    (int)(strlen(payment) - 1), payment,
+	                    json_quote(arena, paid->verdict.client_secret),
+	                    paid->verdict.next_action ? paid->verdict.next_action : "null");
+}
+
+static struct reply show_paid(struct request *request, const struct paid *paid)
+{
+	struct reply reply;
+
+	if (refuse(request, paid, &reply))
+		return reply;
+	if (same_outcome(paid->outcome, "invalid"))
+		return problem_field(request, "payment_method", "Invalid payment method.");
+	if (same_outcome(paid->outcome, "declined"))
+		return show_decline(request, paid);
+	if (same_outcome(paid->outcome, "canceled"))
+		return problem(request, "order_not_payable");
+	if (same_outcome(paid->outcome, "requires_action"))
+		return reply_json(200, with_secrets(request, paid));
+	if (!same_outcome(paid->outcome, "succeeded"))
+		return reply_json(202, column(paid->attempt, "payment"));
+
+	reply_header(request, "Location", "/api/v1/payments/%s/",
+	             column(paid->attempt, "payment_id"));
+	return reply_json(201, column(paid->attempt, "payment"));
+}
+
+/* What the order says of itself: amount and currency come from nowhere else. */
+static bool ask_order(struct request *request)
+{
+	struct response response = ask(request, ORDERS, GET, NULL, "orders/%s/payable",
+	                               param(request, "order_id"));
+	struct arena *arena = request->arena;
+
+	if (response.outcome != ANSWERED || response.status != 200 || !response.json)
+		return fail(request, reply_from(request, &response));
+	if (json_int(response.json, "user_id") != request->caller.user_id)
+		return fail(request, problem(request, "not_found"));
+	if (!same_outcome(json_text(arena, response.json, "state"), "payable") ||
+	    !json_text(arena, response.json, "currency"))
+		return fail(request, problem(request, "order_not_payable"));
+	set_param_int(request, "payer_id", request->caller.user_id);
+	set_param_int(request, "due_amount", json_int(response.json, "amount"));
+	set_param(request, "due_currency", json_text(arena, response.json, "currency"));
+	return true;
+}
+
+struct reply process_payment(struct request *request)
+{
+	struct paid paid = {0};
+
+	set_param(request, "request_key", caller_key(request));
+	if (!ask_order(request) || !pay(request, &paid))
+		return *request->failure;
+	deliver_events(request, param_int(request, "order_id"));
+
+	return show_paid(request, &paid);
+}
+
+struct reply charge_order(struct request *request)
+{
+	struct arena *arena = request->arena;
+	struct paid paid = {0};
+	struct reply reply;
+
+	set_param(request, "payer_id", param(request, "asked_user_id"));
+	set_param(request, "due_amount", param(request, "amount"));
+	set_param(request, "due_currency", param(request, "currency"));
+	if (!pay(request, &paid))
+		return *request->failure;
+	if (refuse(request, &paid, &reply))
+		return reply;
+
+	return reply_json(
+		200,
+		arena_printf(
+			arena,
+			"{\"outcome\":\"%s\",\"payment\":%s,\"decline_code\":%s,"
+			"\"message\":%s,\"client_secret\":%s,\"next_action\":%s,\"events\":%s}",
+			paid.outcome, column(paid.attempt, "payment"),
+			json_quote(arena, column(paid.attempt, "decline_code")),
+			json_quote(arena, column(paid.attempt, "failure_message")),
+			json_quote(arena, paid.verdict.client_secret),
+			paid.verdict.next_action ? paid.verdict.next_action : "null",
+			column(paid.attempt, "events")));
+}
