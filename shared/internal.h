@@ -219,6 +219,11 @@ const char *pbkdf2_sha256(struct arena *arena, const char *password, const char 
 bool key_is_p256(const char *pem, bool private); /* without a passphrase */
 bool keys_belong_together(const char *private_pem, const char *public_pem);
 
+/* ---- password_rules.c ---- */
+
+/* What is wrong with a new password, whoever's it is; NULL: nothing. */
+const char *password_fault(const char *password);
+
 /* ---- token.c: the only file that knows libjwt. ---- */
 
 /* Reads JWT_PUBLIC_KEY, JWT_PRIVATE_KEY if this program signs (paths of PEM files), JWT_ISSUER

@@ -7,8 +7,8 @@
 
 #include "internal.h"
 
-#define EXACT_MAX  9007199254740991.0 /* 2^53-1: every whole number up to it is a double */
-#define NUMBER_MAX 63                 /* bytes of a number that cJSON reads */
+#define EXACT_MAX 9007199254740991.0 /* 2^53-1: every whole number up to it is a double */
+#define NUMBER_MAX 63                /* bytes of a number that cJSON reads */
 
 static const cJSON *item_of(const struct json *json)
 {
@@ -62,7 +62,8 @@ static bool has_long_number(const char *json)
 	while (*json) {
 		json += strcspn(json, "\"-0123456789");
 
-		size_t size = *json == '"' ? string_size(json) : strspn(json, "+-.eE0123456789");
+		size_t size =
+			*json == '"' ? string_size(json) : strspn(json, "+-.eE0123456789");
 
 		if (*json != '"' && size > NUMBER_MAX)
 			return true;
@@ -123,8 +124,9 @@ const struct json *json_next(const struct json *json)
 
 const struct json *json_member(const struct json *json, const char *name)
 {
-	return json_kind(json) == JSON_OBJECT ?
-	               json_of(cJSON_GetObjectItemCaseSensitive(item_of(json), name)) : NULL;
+	return json_kind(json) == JSON_OBJECT
+	               ? json_of(cJSON_GetObjectItemCaseSensitive(item_of(json), name))
+	               : NULL;
 }
 
 double json_number(const struct json *json)
@@ -141,7 +143,8 @@ const char *json_string(const struct json *json)
 
 static const cJSON *member(const cJSON *item, const char *name, size_t size)
 {
-	for (const cJSON *child = item->child; child && cJSON_IsObject(item); child = child->next)
+	for (const cJSON *child = item->child; child && cJSON_IsObject(item);
+	     child = child->next)
 		if (!strncmp(child->string, name, size) && !child->string[size])
 			return child;
 	return NULL;
@@ -154,7 +157,7 @@ static const cJSON *find(const struct json *json, const char *path)
 
 	while (item && *path) {
 		if (*path == '[') {
-			char         *end;
+			char *end;
 			unsigned long index = strtoul(path + 1, &end, 10);
 
 			item = cJSON_IsArray(item) ? item->child : NULL;
@@ -193,7 +196,8 @@ const char *json_text(struct arena *arena, const struct json *json, const char *
 		return cJSON_IsTrue(item) ? "true" : "false";
 	if (!cJSON_IsNumber(item))
 		return NULL;
-	if (fabs(item->valuedouble) <= EXACT_MAX && trunc(item->valuedouble) == item->valuedouble)
+	if (fabs(item->valuedouble) <= EXACT_MAX &&
+	    trunc(item->valuedouble) == item->valuedouble)
 		return arena_printf(arena, "%lld", (long long)item->valuedouble);
 	return number_text(arena, item->valuedouble);
 }
@@ -216,7 +220,7 @@ bool json_true(const struct json *json, const char *path)
 const char *json_raw(struct arena *arena, const struct json *json, const char *path)
 {
 	const cJSON *item = find(json, path);
-	char        *printed = item ? cJSON_PrintUnformatted(item) : NULL;
+	char *printed = item ? cJSON_PrintUnformatted(item) : NULL;
 
 	if (!printed)
 		return NULL;
@@ -230,7 +234,7 @@ const char *json_raw(struct arena *arena, const struct json *json, const char *p
 static void quote_character(struct text *out, unsigned char c)
 {
 	static const char characters[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
-	const char       *found = strchr(characters, c);
+	const char *found = strchr(characters, c);
 
 	if (c && found)
 		text_printf(out, "\\%c", letters[found - characters]);
@@ -247,7 +251,7 @@ const char *json_quote(struct arena *arena, const char *text)
 	text_add(&out, "\"", 1);
 	while (*text) {
 		const char *first = text;
-		size_t      size = 1;
+		size_t size = 1;
 
 		while ((unsigned char)*text >= 0x20 && !strchr("\"\\\x7f", *text) && size) {
 			size = utf8_size(text, strnlen(text, 4));

@@ -11,23 +11,23 @@
 
 struct name {
 	const char *bytes; /* unescaped */
-	size_t      size, at;
+	size_t size, at;
 };
 
 struct level {
-	bool   object;
+	bool object;
 	size_t first_name; /* of this object, in names */
 };
 
 struct scan {
-	const char  *text, *fault;
-	size_t       size, at;
+	const char *text, *fault;
+	size_t size, at;
 	struct level levels[LIMIT_DEPTH];
-	size_t       depth;
+	size_t depth;
 	struct name *names; /* of all objects that are open */
-	size_t       name_count, name_room;
-	char        *bytes; /* of those names; no text is longer than its escaped form */
-	size_t       used;
+	size_t name_count, name_room;
+	char *bytes; /* of those names; no text is longer than its escaped form */
+	size_t used;
 };
 
 static bool fail(struct scan *scan, const char *fault)
@@ -45,7 +45,8 @@ static char peek(const struct scan *scan)
 
 static bool unexpected(struct scan *scan)
 {
-	return fail(scan, scan->at < scan->size ? "unexpected character" : "unexpected end of text");
+	return fail(scan,
+	            scan->at < scan->size ? "unexpected character" : "unexpected end of text");
 }
 
 static char skip_space(struct scan *scan)
@@ -81,7 +82,7 @@ static bool read_digits(struct scan *scan)
 static bool is_finite(struct scan *scan, size_t first)
 {
 	/* The names so far came from in front of the number, so it has room behind them. */
-	char  *copy = scan->bytes + scan->used;
+	char *copy = scan->bytes + scan->used;
 	size_t size = scan->at - first;
 
 	memcpy(copy, scan->text + first, size);
@@ -95,7 +96,7 @@ static bool is_finite(struct scan *scan, size_t first)
 static bool read_number(struct scan *scan)
 {
 	size_t first = scan->at;
-	bool   exponent;
+	bool exponent;
 
 	if (peek(scan) == '-')
 		scan->at++;
@@ -171,8 +172,9 @@ static char *read_code(struct scan *scan, char *out)
 		fail(scan, "NUL character in a string");
 	} else if (code >= 0xD800 && code <= 0xDFFF) {
 		low = code < 0xDC00 && scan->size - scan->at >= 6 &&
-		                      !memcmp(scan->text + scan->at, "\\u", 2) ?
-		              (scan->at += 2, read_hex(scan)) : -1;
+		                      !memcmp(scan->text + scan->at, "\\u", 2)
+		              ? (scan->at += 2, read_hex(scan))
+		              : -1;
 		if (low < 0xDC00 || low > 0xDFFF)
 			fail(scan, "lone surrogate in a string");
 		code = 0x10000 + (code - 0xD800) * 0x400 + (low - 0xDC00);
@@ -183,8 +185,8 @@ static char *read_code(struct scan *scan, char *out)
 static char *read_escape(struct scan *scan, char *out)
 {
 	static const char letters[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
-	char              c = peek(scan);
-	const char       *found = c ? strchr(letters, c) : NULL;
+	char c = peek(scan);
+	const char *found = c ? strchr(letters, c) : NULL;
 
 	if (found) {
 		*out++ = meanings[found - letters];
@@ -205,7 +207,7 @@ static size_t read_string(struct scan *scan)
 
 	while (!scan->fault && scan->at < scan->size && scan->text[scan->at] != '"') {
 		const char *c = scan->text + scan->at;
-		size_t      size = utf8_size(c, scan->size - scan->at);
+		size_t size = utf8_size(c, scan->size - scan->at);
 
 		if (*c == '\\') {
 			scan->at++;
@@ -275,7 +277,7 @@ static int compare_names(const void *left, const void *right)
 static bool drop_names(struct scan *scan, size_t first)
 {
 	struct name *names = scan->names + first;
-	size_t       count = scan->name_count - first;
+	size_t count = scan->name_count - first;
 
 	if (!count)
 		return true;
@@ -283,7 +285,8 @@ static bool drop_names(struct scan *scan, size_t first)
 	qsort(names, count, sizeof(*names), compare_names);
 	for (size_t i = 1; i < count; i++) {
 		if (compare_names(&names[i - 1], &names[i]) == 0) {
-			scan->at = names[i].at > names[i - 1].at ? names[i].at : names[i - 1].at;
+			scan->at =
+				names[i].at > names[i - 1].at ? names[i].at : names[i - 1].at;
 			return fail(scan, "name given twice in an object");
 		}
 	}

@@ -4,7 +4,7 @@
 #include "internal.h"
 
 #define WHOLE_MAX 10 /* digits in front of the point */
-#define NONE      UINT8_MAX
+#define NONE UINT8_MAX
 
 /* clang-format off */
 static const struct currency currencies[] = {
@@ -27,13 +27,13 @@ const struct currency *currency_find(const char *code)
 
 bool money_parse(const char *text, const struct currency *currency, int64_t *minor)
 {
-	size_t  whole = strspn(text, "0123456789");
-	bool    point = text[whole] == '.';
-	size_t  decimals = point ? strspn(text + whole + 1, "0123456789") : 0;
+	size_t whole = strspn(text, "0123456789");
+	bool point = text[whole] == '.';
+	size_t decimals = point ? strspn(text + whole + 1, "0123456789") : 0;
 	int64_t value = 0;
 
-	if (!whole || whole > WHOLE_MAX || (point && !decimals) || decimals > currency->decimals ||
-	    text[whole + point + decimals])
+	if (!whole || whole > WHOLE_MAX || (point && !decimals) ||
+	    decimals > currency->decimals || text[whole + point + decimals])
 		return false;
 	for (; *text; text++)
 		if (*text != '.')
@@ -44,14 +44,15 @@ bool money_parse(const char *text, const struct currency *currency, int64_t *min
 
 const char *money_text(struct arena *arena, int64_t minor, const struct currency *currency)
 {
-	int64_t     scale = scales[currency->decimals];
+	int64_t scale = scales[currency->decimals];
 	const char *sign = minor < 0 ? "-" : "";
-	int64_t     whole = minor / scale, rest = minor % scale;
+	int64_t whole = minor / scale, rest = minor % scale;
 
 	if (scale == 1)
 		return arena_printf(arena, "%lld", (long long)minor);
-	return arena_printf(arena, "%s%lld.%0*lld", sign, (long long)(minor < 0 ? -whole : whole),
-	                    (int)currency->decimals, (long long)(minor < 0 ? -rest : rest));
+	return arena_printf(arena, "%s%lld.%0*lld", sign,
+	                    (long long)(minor < 0 ? -whole : whole), (int)currency->decimals,
+	                    (long long)(minor < 0 ? -rest : rest));
 }
 
 /* From one number of decimals to another.  False: not without a rest, or too large. */

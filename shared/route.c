@@ -4,8 +4,8 @@
 
 #include "internal.h"
 
-#define DIGITS    "0123456789"
-#define SLUG_MAX  255
+#define DIGITS "0123456789"
+#define SLUG_MAX 255
 #define ID_DIGITS 18 /* always fits a bigint */
 
 const char *method_name(enum method method)
@@ -21,7 +21,7 @@ const char *method_name(enum method method)
 static size_t segment_size(const char *segment)
 {
 	size_t size = strcspn(segment, "/");
-	bool   dots = segment[0] == '.' && (size == 1 || (size == 2 && segment[1] == '.'));
+	bool dots = segment[0] == '.' && (size == 1 || (size == 2 && segment[1] == '.'));
 
 	return dots ? 0 : size;
 }
@@ -52,7 +52,7 @@ static bool is_normal(const char *path)
 char *path_normalise(struct arena *arena, const char *request_uri)
 {
 	size_t size = strcspn(request_uri, "?");
-	char  *path;
+	char *path;
 
 	if (*request_uri != '/' || size > LIMIT_PATH || encodes_slash(request_uri, size))
 		return NULL;
@@ -73,7 +73,8 @@ static bool is_id(const char *segment, size_t size)
 static bool is_slug(const char *segment, size_t size)
 {
 	return size <= SLUG_MAX && strspn(segment, DIGITS) < size &&
-	       strspn(segment, DIGITS "-_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == size;
+	       strspn(segment,
+	              DIGITS "-_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == size;
 }
 
 static bool ends_with(const char *text, size_t size, const char *end)
@@ -94,8 +95,8 @@ static bool fits(const char *name, size_t name_size, const char *segment, size_t
 	return size > 0;
 }
 
-/* Whether the path matches.  *rank orders matches: a bit for each segment, the first one highest,
- * set where the pattern has a literal and not a parameter. */
+/* Whether the path matches.  *rank orders matches: a bit for each segment, the first one
+ * highest, set where the pattern has a literal and not a parameter. */
 static bool matches(const char *pattern, const char *path, uint64_t *rank)
 {
 	*rank = 0;
@@ -147,7 +148,7 @@ const struct route *route_find(const struct service_definition *service, struct 
                                unsigned *allowed)
 {
 	const struct route *found = NULL;
-	uint64_t            best = 0, rank;
+	uint64_t best = 0, rank;
 
 	*allowed = 0;
 	for (size_t i = 0; i < service->count; i++) {

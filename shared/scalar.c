@@ -5,24 +5,24 @@
 
 #include "internal.h"
 
-#define INTEGER_MAX  INT64_C(9007199254740991) /* 2^53-1, what every JSON reader keeps */
-#define EMAIL_MAX    254
-#define LOCAL_MAX    64 /* of an address, in front of the @ (RFC 5321) */
-#define LABEL_MAX    63 /* of a domain */
+#define INTEGER_MAX INT64_C(9007199254740991) /* 2^53-1, what every JSON reader keeps */
+#define EMAIL_MAX 254
+#define LOCAL_MAX 64 /* of an address, in front of the @ (RFC 5321) */
+#define LABEL_MAX 63 /* of a domain */
 #define DECIMALS_MAX 3
-#define WHOLE_MAX    10 /* digits of an amount in front of the point */
-#define QUOTED_MAX   64 /* bytes of a refused choice that the message repeats */
+#define WHOLE_MAX 10    /* digits of an amount in front of the point */
+#define QUOTED_MAX 64   /* bytes of a refused choice that the message repeats */
 #define OFFSET_HOURS 15 /* the largest time zone offset of PostgreSQL */
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-#define DIGITS  "0123456789"
+#define DIGITS "0123456789"
 
 /* One value on its way through a check. */
 struct scalar {
-	struct arena       *arena;
+	struct arena *arena;
 	const struct field *field;
-	const char         *text;
-	const char         *fault;
+	const char *text;
+	const char *fault;
 };
 
 /* The check's result: the text, or NULL with the reason. */
@@ -76,21 +76,24 @@ static bool has_control(const char *text)
 static const char *check_text(struct scalar *scalar)
 {
 	const struct field *field = scalar->field;
-	int64_t             count = (int64_t)utf8_count(scalar->text);
-	int64_t             max = field->kind == EMAIL ? EMAIL_MAX : field->max;
+	int64_t count = (int64_t)utf8_count(scalar->text);
+	int64_t max = field->kind == EMAIL ? EMAIL_MAX : field->max;
 
 	if (!(field->flags & SECRET) && has_control(scalar->text))
 		return refused(scalar, "Control characters are not allowed.");
 	if (!count && (field->min > 0 || field->kind != TEXT))
 		return refused(scalar, "This field may not be blank.");
 	if (count < field->min)
-		return refused(scalar, arena_printf(scalar->arena,
-		                                    "Ensure this field has at least %lld characters.",
-		                                    (long long)field->min));
+		return refused(scalar,
+		               arena_printf(scalar->arena,
+		                            "Ensure this field has at least %lld characters.",
+		                            (long long)field->min));
 	if (max && count > max)
-		return refused(scalar, arena_printf(scalar->arena,
-		                                    "Ensure this field has no more than %lld characters.",
-		                                    (long long)max));
+		return refused(
+			scalar,
+			arena_printf(scalar->arena,
+		                     "Ensure this field has no more than %lld characters.",
+		                     (long long)max));
 	return scalar->text;
 }
 
@@ -115,7 +118,7 @@ static bool is_domain(const char *text)
 static const char *check_email(struct scalar *scalar)
 {
 	const char *text = scalar->text, *at = strchr(text, '@');
-	size_t      size = strspn(text, LETTERS DIGITS "!#$%&'*+-/=?^_`{|}~.");
+	size_t size = strspn(text, LETTERS DIGITS "!#$%&'*+-/=?^_`{|}~.");
 
 	if (!check_text(scalar))
 		return NULL;
@@ -128,9 +131,9 @@ static const char *check_email(struct scalar *scalar)
 /* A host, maybe with a port, up to the path. */
 static bool has_authority(const char *text)
 {
-	size_t size = *text == '[' ? strspn(text + 1, DIGITS "abcdefABCDEF:.") + 1 :
-	                             strspn(text, LETTERS DIGITS "-._");
-	bool   closed = *text != '[' || (size > 1 && text[size] == ']');
+	size_t size = *text == '[' ? strspn(text + 1, DIGITS "abcdefABCDEF:.") + 1
+	                           : strspn(text, LETTERS DIGITS "-._");
+	bool closed = *text != '[' || (size > 1 && text[size] == ']');
 
 	if (!size || *text == '.' || *text == '-' || !closed)
 		return false;
@@ -171,6 +174,13 @@ static const char *check_slug(struct scalar *scalar)
 		return refused(scalar, "Enter a valid \"slug\" consisting of letters, numbers, "
 		                       "underscores or hyphens.");
 	return scalar->text;
+}
+
+static const char *check_password(struct scalar *scalar)
+{
+	const char *fault = check_text(scalar) ? password_fault(scalar->text) : scalar->fault;
+
+	return fault ? refused(scalar, fault) : scalar->text;
 }
 
 /* '"x" is not a valid choice.', with a long x cut. */
@@ -220,29 +230,31 @@ static bool read_integer(const char *text, int64_t *value)
 static const char *check_integer(struct scalar *scalar)
 {
 	const struct field *field = scalar->field;
-	int64_t             min = field->min || field->max ? field->min : 1, value;
-	int64_t             max = field->max || field->min < 0 ? field->max : INTEGER_MAX;
+	int64_t min = field->min || field->max ? field->min : 1, value;
+	int64_t max = field->max || field->min < 0 ? field->max : INTEGER_MAX;
 
 	if (!read_integer(scalar->text, &value))
 		return refused(scalar, "A valid integer is required.");
 	if (value < min)
+		return refused(
+			scalar,
+			arena_printf(scalar->arena,
+		                     "Ensure this value is greater than or equal to %lld.",
+		                     (long long)min));
+	if (value > max)
 		return refused(scalar,
 		               arena_printf(scalar->arena,
-		                            "Ensure this value is greater than or equal to %lld.",
-		                            (long long)min));
-	if (value > max)
-		return refused(scalar, arena_printf(scalar->arena,
-		                                    "Ensure this value is less than or equal to %lld.",
-		                                    (long long)max));
+		                            "Ensure this value is less than or equal to %lld.",
+		                            (long long)max));
 	return arena_printf(scalar->arena, "%lld", (long long)value);
 }
 
 static const char *check_money(struct scalar *scalar)
 {
 	const char *text = scalar->text + (*scalar->text == '-');
-	size_t      whole = strspn(text, DIGITS);
-	bool        point = text[whole] == '.';
-	size_t      decimals = point ? strspn(text + whole + 1, DIGITS) : 0;
+	size_t whole = strspn(text, DIGITS);
+	bool point = text[whole] == '.';
+	size_t decimals = point ? strspn(text + whole + 1, DIGITS) : 0;
 
 	if (!whole || (point && !decimals) || text[whole + point + decimals])
 		return refused(scalar, "A valid number is required.");
@@ -255,8 +267,10 @@ static const char *check_money(struct scalar *scalar)
 	if (decimals > DECIMALS_MAX)
 		return refused(scalar, "Ensure that there are no more than 3 decimal places.");
 	if (whole > WHOLE_MAX)
-		return refused(scalar, "Ensure that there are no more than 10 digits before the decimal "
-		                       "point.");
+		return refused(
+			scalar,
+			"Ensure that there are no more than 10 digits before the decimal "
+			"point.");
 	return text;
 }
 
@@ -272,10 +286,10 @@ static const char *check_boolean(struct scalar *scalar)
 static const char *check_ids(struct scalar *scalar)
 {
 	struct text out = {.arena = scalar->arena};
-	int64_t     count = 0, id;
+	int64_t count = 0, id;
 
 	for (const char *text = scalar->text;; text++) {
-		size_t      size = strcspn(text, ",");
+		size_t size = strcspn(text, ",");
 		const char *one = trimmed(scalar->arena, arena_copy(scalar->arena, text, size));
 
 		if (!read_integer(one, &id) || id < 1)
@@ -286,9 +300,10 @@ static const char *check_ids(struct scalar *scalar)
 			break;
 	}
 	if (scalar->field->max && count > scalar->field->max)
-		return refused(scalar, arena_printf(scalar->arena,
-		                                    "Ensure this field has no more than %lld elements.",
-		                                    (long long)scalar->field->max));
+		return refused(scalar,
+		               arena_printf(scalar->arena,
+		                            "Ensure this field has no more than %lld elements.",
+		                            (long long)scalar->field->max));
 	return out.bytes;
 }
 
@@ -314,10 +329,11 @@ static bool skip(const char **text, const char *any)
 static bool read_date(const char **text)
 {
 	static const int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-	int              year, month, day;
+	int year, month, day;
 
 	if (!read_part(text, 4, 1, 9999, &year) || !skip(text, "-") ||
-	    !read_part(text, 2, 1, 12, &month) || !skip(text, "-") || !read_part(text, 2, 1, 31, &day))
+	    !read_part(text, 2, 1, 12, &month) || !skip(text, "-") ||
+	    !read_part(text, 2, 1, 31, &day))
 		return false;
 
 	bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
@@ -331,8 +347,8 @@ static bool read_offset(const char **text)
 
 	if (skip(text, "Zz"))
 		return true;
-	return skip(text, "+-") && read_part(text, 2, 0, OFFSET_HOURS, &hours) && skip(text, ":") &&
-	       read_part(text, 2, 0, 59, &minutes);
+	return skip(text, "+-") && read_part(text, 2, 0, OFFSET_HOURS, &hours) &&
+	       skip(text, ":") && read_part(text, 2, 0, 59, &minutes);
 }
 
 static bool is_time(const char *text)
@@ -359,7 +375,8 @@ static const char *check_date(struct scalar *scalar)
 
 	if (read_date(&text) && !*text)
 		return scalar->text;
-	return refused(scalar, "Date has wrong format. Use one of these formats instead: YYYY-MM-DD.");
+	return refused(scalar,
+	               "Date has wrong format. Use one of these formats instead: YYYY-MM-DD.");
 }
 
 static const char *check_time(struct scalar *scalar)
@@ -374,13 +391,14 @@ const char *scalar_check(struct arena *arena, const struct field *field, const c
                          const char **fault)
 {
 	static const char *(*const checks[])(struct scalar *) = {
-	        [TEXT] = check_text,       [EMAIL] = check_email,       [URL] = check_url,
-	        [SLUG] = check_slug,       [INTEGER] = check_integer,   [MONEY] = check_money,
-	        [BOOLEAN] = check_boolean, [CURRENCY] = check_currency, [DATE] = check_date,
-	        [TIME] = check_time,       [CHOICE] = check_choice,     [IDS] = check_ids,
+		[TEXT] = check_text,         [EMAIL] = check_email,       [URL] = check_url,
+		[SLUG] = check_slug,         [INTEGER] = check_integer,   [MONEY] = check_money,
+		[BOOLEAN] = check_boolean,   [CURRENCY] = check_currency, [DATE] = check_date,
+		[TIME] = check_time,         [CHOICE] = check_choice,     [IDS] = check_ids,
+		[PASSWORD] = check_password,
 	};
 	struct scalar scalar = {arena, field, text, NULL};
-	const char   *value;
+	const char *value;
 
 	if (!(field->flags & SECRET))
 		scalar.text = trimmed(arena, text);

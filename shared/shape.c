@@ -154,7 +154,7 @@ static const char *scalar_text(struct walk *walk, const struct field *field,
 
 static bool is_texts_kind(enum kind kind)
 {
-	return kind <= SLUG || kind == CURRENCY || kind == CHOICE || kind == IDS;
+	return kind <= PASSWORD || kind == CURRENCY || kind == CHOICE || kind == IDS;
 }
 
 static struct value check_scalar(struct walk *walk, const struct field *field,

@@ -28,7 +28,7 @@ static bool fits_lead(unsigned char lead, unsigned char second)
 size_t utf8_size(const char *text, size_t size)
 {
 	const unsigned char *c = (const unsigned char *)text;
-	size_t               need;
+	size_t need;
 
 	if (!size)
 		return 0;
