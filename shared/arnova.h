@@ -38,6 +38,7 @@ enum kind {
 	EMAIL,    /* TEXT with one @ and a dotted domain; at most 254 characters */
 	URL,      /* TEXT, http(s)://... or an absolute path /... */
 	SLUG,     /* TEXT of letters, digits, - and _ */
+	PASSWORD, /* a new one: TEXT, and none that is all digits or among the most common */
 	INTEGER,  /* min..max, both 0: any id from 1 to 2^53-1 */
 	MONEY,    /* "19.99" or 19.99: not negative, at most three decimals, below 10^10;
 	           * the currency's own number of decimals is judged where the currency is known */
@@ -271,6 +272,9 @@ bool money_from_stripe(int64_t amount, const struct currency *currency,
 const char *hash_password(struct arena *arena, const char *password);
 bool password_matches(const char *password, const char *encoded);
 bool password_outdated(const char *encoded);
+
+/* Whether a password is little more than a name; both of any form. */
+bool password_resembles(const char *password, const char *name);
 
 /* What a token says (djangorestframework-simplejwt's claims).  is_staff is informative. */
 struct claims {

@@ -32,7 +32,7 @@ void text_printf(struct text *text, const char *format, ...) PRINTF_LIKE(2, 3);
 
 size_t utf8_size(const char *text, size_t size); /* bytes of the character here; 0: not UTF-8 */
 size_t utf8_count(const char *text);             /* characters of a text that is UTF-8 */
-bool   is_control(const char *text);             /* whether a control character starts here */
+bool is_control(const char *text);               /* whether a control character starts here */
 
 /* ---- json_scan.c: the strict grammar, before cJSON sees a byte. ---- */
 
@@ -124,6 +124,27 @@ const struct route *route_find(const struct service_definition *service, struct 
                                enum method method, const char *path, struct params *params,
                                unsigned *allowed);
 const char *method_name(enum method method);
+
+/* ---- table.c ---- */
+
+/* Ends the program when a query of the table has a parameter that nothing supplies: a typo
+ * stops it at its start, not in production. */
+void check_routes(const struct service_definition *service);
+void print_routes(const struct service_definition *service); /* "METHOD PATH" a line */
+
+/* ---- exchange.c ---- */
+
+int64_t now_us(int clock);                                           /* of clock_gettime() */
+const char *cgi_variable(struct request *request, const char *name); /* "" when absent */
+void receive_head(
+	struct request *request); /* all that handlers find in the request but the body */
+const char *receive_body(struct request *request); /* NULL, or the code of the problem */
+void send_reply(struct request *request, const struct reply *reply);
+void log_request(struct request *request, const struct reply *reply);
+
+/* ---- health.c ---- */
+
+extern const struct service_definition house; /* the routes that every service has */
 
 /* ---- problem.c ---- */
 
@@ -252,6 +273,7 @@ struct private
 	struct params params;
 	struct text headers; /* of the reply, "Name: value\r\n" each */
 	struct reply failure;
+	const struct service_definition *service;
 	const char *origin; /* "https://shop.example" */
 	const char *query;  /* the raw query string */
 	const char *traceparent;
