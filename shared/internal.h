@@ -11,7 +11,9 @@
 #define LIMIT_PARAMETERS 96      /* parameters of a request or a query */
 #define LIMIT_TOKEN 4096         /* bytes of a JWT */
 #define LIMIT_HEADER 4096        /* bytes of a header of ours */
-#define LIMIT_SECRET 32          /* bytes that a secret has at least */
+#define DEADLINE_MS 10000        /* of a request; of those that may reach Stripe: */
+#define DEADLINE_LONG_MS 25000
+#define LIMIT_SECRET 32 /* bytes that a secret has at least */
 
 /* ---- arena.c ---- */
 

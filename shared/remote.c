@@ -91,14 +91,6 @@ void remote_configure(void)
 	configure_token();
 }
 
-static int64_t now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
 long time_left(const struct request *request)
 {
 	int64_t left = (request->private->deadline_us - now_us()) / 1000;

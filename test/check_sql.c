@@ -52,7 +52,7 @@ static void add_value(struct condition *condition, const char *value)
 static void collect(struct conditions *all, const struct query *query)
 {
 	for (const struct part *part = query->parts; part->text; part++)
-		if (part->when)
+		if (part->when && !part->negated)
 			add_value(condition_on(all, part->when), part->is);
 }
 

@@ -1,0 +1,188 @@
+/* exchange.c: a request as the web server hands it over, and its reply on the way back. */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "internal.h"
+
+/* ---- What came in ---- */
+
+int64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+const char *cgi_variable(struct request *request, const char *name)
+{
+	const char *value = fcgi_variable(name);
+
+	return value ? arena_copy(request->arena, value, strlen(value)) : "";
+}
+
+static bool is_plain(const char *text, size_t min, size_t max)
+{
+	size_t size = strlen(text);
+
+	for (const char *c = text; *c; c++)
+		if (!isalnum((unsigned char)*c) && !strchr("._-", *c))
+			return false;
+	return size >= min && size <= max;
+}
+
+static const char *request_id(struct request *request)
+{
+	const char *id = cgi_variable(request, "HTTP_X_REQUEST_ID");
+
+	return is_plain(id, 1, 128) ? id : random_hex(request->arena, 16);
+}
+
+/* W3C Trace Context, version 00. */
+static const char *traceparent(struct request *request)
+{
+	const char *given = cgi_variable(request, "HTTP_TRACEPARENT");
+
+	if (strlen(given) == 55 && !strncmp(given, "00-", 3) && is_plain(given, 55, 55))
+		return given;
+	return arena_printf(request->arena, "00-%s-%s-00", random_hex(request->arena, 16),
+	                    random_hex(request->arena, 8));
+}
+
+/* The peer, or the nearest address that a proxy of TRUSTED_PROXIES reports. */
+static const char *client_address(struct request *request)
+{
+	const char *trusted = setting("TRUSTED_PROXIES", "");
+	const char *address = cgi_variable(request, "REMOTE_ADDR");
+	char *chain = (char *)cgi_variable(request, "HTTP_X_FORWARDED_FOR");
+
+	while (*chain) {
+		size_t size = strlen(address);
+		const char *found = size ? strstr(trusted, address) : NULL;
+
+		if (!found || (found > trusted && found[-1] != ',') ||
+		    (found[size] && found[size] != ','))
+			break;
+
+		char *comma = strrchr(chain, ',');
+
+		address = comma ? comma + 1 + strspn(comma + 1, " ") : chain;
+		*(comma ? comma : chain) = '\0';
+	}
+	return address;
+}
+
+/* For links in lists: what the client called us, if that is a host's name. */
+static const char *origin(struct request *request)
+{
+	const char *host = cgi_variable(request, "HTTP_HOST");
+	const char *scheme = cgi_variable(request, "REQUEST_SCHEME");
+
+	if (!*host || strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	                           "0123456789.-:[]") != strlen(host))
+		return "";
+	if (strcmp(scheme, "https") != 0)
+		scheme = strcasecmp(cgi_variable(request, "HTTPS"), "on") ? "http" : "https";
+	return arena_printf(request->arena, "%s://%s", scheme, host);
+}
+
+void receive_head(struct request *request)
+{
+	struct private *private = request->private;
+
+	private->started_us = now_us();
+	private->deadline_us = private->started_us + DEADLINE_MS * 1000;
+	private->headers.arena = request->arena;
+	request->failure = &private->failure;
+	request->id = request_id(request);
+	request->client = client_address(request);
+	request->path = "";
+	request->body = "";
+	request->caller.family = "";
+	private->traceparent = traceparent(request);
+	private->origin = origin(request);
+
+	const char *uri = cgi_variable(request, "REQUEST_URI");
+
+	private->query = strchr(uri, '?') ? strchr(uri, '?') + 1 : "";
+}
+
+const char *receive_body(struct request *request)
+{
+	const char *length = cgi_variable(request, "CONTENT_LENGTH");
+
+	if (!*length)
+		return NULL;
+	if (strspn(length, "0123456789") != strlen(length))
+		return "parse_error";
+
+	unsigned long size = strlen(length) < 10 ? strtoul(length, NULL, 10) : LIMIT_BODY + 1;
+
+	if (size > LIMIT_BODY)
+		return "too_large";
+
+	char *body = arena_alloc(request->arena, size + 1);
+
+	if (size && fcgi_read(body, size) != (long)size)
+		return "parse_error";
+	request->body = body;
+	request->body_size = size;
+	return NULL;
+}
+
+/* ---- What goes out ---- */
+
+static const char *cache_control(const struct request *request, const struct reply *reply)
+{
+	bool is_public = request->method == GET && reply->status == 200 &&
+	                 !request->caller.access &&
+	                 !strncmp(request->path, "/api/v1/products/", 17);
+
+	return is_public ? "public, max-age=1" : "no-store";
+}
+
+void send_reply(struct request *request, const struct reply *reply)
+{
+	struct text head = {.arena = request->arena};
+	size_t size = reply->body ? strlen(reply->body) : 0;
+
+	text_printf(&head, "Status: %d\r\n", reply->status);
+	if (reply->body)
+		text_printf(&head, "Content-Type: application/%s; charset=utf-8\r\n",
+		            reply->status < 400 ? "json" : "problem+json");
+	if (reply->status != 204)
+		text_printf(&head, "Content-Length: %zu\r\n", size);
+	text_printf(&head,
+	            "X-Request-ID: %s\r\ntraceparent: %s\r\nCache-Control: %s\r\n"
+	            "Vary: Authorization\r\nX-Content-Type-Options: nosniff\r\n"
+	            "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n",
+	            request->id, request->private->traceparent, cache_control(request, reply));
+	if (request->private->headers.size)
+		text_add(&head, request->private->headers.bytes,
+		         request->private->headers.size);
+	text_printf(&head, "\r\n");
+	fcgi_write(head.bytes, head.size);
+	if (size && strcmp(cgi_variable(request, "REQUEST_METHOD"), "HEAD") != 0)
+		fcgi_write(reply->body, size);
+}
+
+void log_request(struct request *request, const struct reply *reply)
+{
+	struct arena *arena = request->arena;
+	long long took = (now_us() - request->private->started_us) * 1000;
+
+	log_event(
+		reply->status < 500 ? "info" : "error", "request",
+		"\"event.dataset\":\"%s.access\",\"http.request.method\":%s,\"url.path\":%s,"
+		"\"http.response.status_code\":%d,\"event.duration\":%lld,\"event.outcome\":\"%s\","
+		"\"http.request.id\":%s,\"trace.id\":\"%.32s\",\"client.ip\":%s,\"user.id\":\"%lld\"",
+		request->private->service->name,
+		json_quote(arena, cgi_variable(request, "REQUEST_METHOD")),
+		json_quote(arena, request->path), reply->status, took,
+		reply->status < 400 ? "success" : "failure", json_quote(arena, request->id),
+		request->private->traceparent + 3, json_quote(arena, request->client),
+		(long long)request->caller.user_id);
+}
