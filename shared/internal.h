@@ -60,6 +60,7 @@ const struct json *json_first(
 	const struct json *json); /* child of an array or object, or NULL */
 const struct json *json_next(const struct json *json);
 const struct json *json_member(const struct json *json, const char *name); /* or NULL */
+bool json_whole(const struct json *json, int64_t *value); /* a whole number within 2^53 */
 double json_number(const struct json *json);
 const char *json_string(const struct json *json);
 
@@ -136,7 +137,7 @@ void print_routes(const struct service_definition *service); /* "METHOD PATH" a 
 
 /* ---- exchange.c ---- */
 
-int64_t now_us(int clock);                                           /* of clock_gettime() */
+int64_t now_us(void);                                                /* CLOCK_MONOTONIC */
 const char *cgi_variable(struct request *request, const char *name); /* "" when absent */
 void receive_head(
 	struct request *request); /* all that handlers find in the request but the body */
