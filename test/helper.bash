@@ -97,7 +97,7 @@ expect_header() {
 
 # expect_problem STATUS CODE: a problem (RFC 9457) with this code.
 expect_problem() {
-	expect_status "$1" && expect_header Content-Type 'application/problem\+json' &&
+	expect_status "$1" && expect_header Content-Type 'application/problem\+json; charset=utf-8' &&
 		expect_json .code "$2" && expect_json .status "$1"
 }
 
