@@ -118,7 +118,9 @@ CFLAGS   = -std=c17 -g -fPIE -fvisibility=hidden $(if $(SANITIZE),$(CHECKED),$(H
 LDFLAGS  = -pie -Wl,-z,relro,-z,now,--as-needed $(if $(SANITIZE),$(CHECKS))
 LDLIBS   = -lfcgi -lpq -lcjson -ljwt -lcurl -lcrypto -largon2
 
-LINK = $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LDLIBS)
+# V=1 shows the commands whole.
+say  = $(if $(V),,@printf '%-5s %s\n' $(1) $@;)
+LINK = $(call say,link)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS)
 
 # ---- Programs.
 
@@ -147,10 +149,13 @@ $(BUILD)/test/unit_%: $(BUILD)/obj/test/unit/unit_%.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(LINK)
 
+# A unit test of a service's own files names them.
+$(BUILD)/test/unit_stripe: $(call object,cgi/payments/signature.c cgi/payments/verdict.c)
+
 # Made anew, or a file that was removed would live on in it.
 $(LIBRARY): $(call object,$(SHARED)) $(BUILD)/obj/sql/shared.o
 	@rm -f $@
-	ar rcs $@ $^
+	$(call say,pack)ar rcs $@ $^
 
 # Objects made with other flags are made again: a warning must not hide in an old one.
 $(BUILD)/flags: FORCE
@@ -161,11 +166,11 @@ $(BUILD)/flags: FORCE
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags | $(SQL_HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,cc)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/obj/sql/%.o: $(BUILD)/sql/%.c $(BUILD)/flags | $(SQL_HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,cc)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 .SECONDARY:
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
@@ -176,14 +181,14 @@ define generated
 $(BUILD)/sql/$(1).c $(BUILD)/sql/$(1).h &: sql/generate.sh $(SQL_SHARED) \
                                           $(wildcard sql/$(1) sql/$(1)/*.sql sql/$(1)/*/*.sql)
 	@mkdir -p $(BUILD)/sql
-	sh sql/generate.sh $(1) $(abspath $(BUILD)/sql)
+	@sh sql/generate.sh $(1) $(abspath $(BUILD)/sql)
 	@touch -c $(BUILD)/sql/$(1).c $(BUILD)/sql/$(1).h
 endef
 $(foreach name,shared $(SERVICES),$(eval $(call generated,$(name))))
 
 $(BUILD)/sql/migrations.c $(BUILD)/sql/migrations.h &: sql/generate.sh $(wildcard sql/*/*.sql sql/*)
 	@mkdir -p $(BUILD)/sql
-	sh sql/generate.sh --migrations $(abspath $(BUILD)/sql)
+	@sh sql/generate.sh --migrations $(abspath $(BUILD)/sql)
 	@touch -c $(BUILD)/sql/migrations.c $(BUILD)/sql/migrations.h
 
 # ---- Analysis, remembered per file.
@@ -193,5 +198,5 @@ analysed: $(ANALYSED:%.c=$(BUILD)/tidy/%.ok)
 
 $(BUILD)/tidy/%.ok: %.c .clang-tidy Makefile $(wildcard shared/*.h cgi/*/*.h cli/*.h) $(SQL_HEADERS)
 	@mkdir -p $(@D)
-	clang-tidy --quiet $< -- -std=c17 $(CPPFLAGS) $(WARNINGS)
+	$(call say,tidy)clang-tidy --quiet $< -- -std=c17 $(CPPFLAGS) $(WARNINGS)
 	@touch $@
