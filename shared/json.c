@@ -1,6 +1,5 @@
 /* json.c: JSON texts as values; the only file that knows cJSON. */
 #include <cjson/cJSON.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,6 +128,16 @@ const struct json *json_member(const struct json *json, const char *name)
 	               : NULL;
 }
 
+bool json_whole(const struct json *json, int64_t *value)
+{
+	double number = json_number(json);
+
+	if (json_kind(json) != JSON_NUMBER || !(number >= -EXACT_MAX && number <= EXACT_MAX))
+		return false;
+	*value = (int64_t)number;
+	return (double)*value == number;
+}
+
 double json_number(const struct json *json)
 {
 	return item_of(json)->valuedouble;
@@ -189,6 +198,7 @@ static const char *number_text(struct arena *arena, double number)
 const char *json_text(struct arena *arena, const struct json *json, const char *path)
 {
 	const cJSON *item = find(json, path);
+	int64_t whole;
 
 	if (cJSON_IsString(item))
 		return item->valuestring;
@@ -196,20 +206,17 @@ const char *json_text(struct arena *arena, const struct json *json, const char *
 		return cJSON_IsTrue(item) ? "true" : "false";
 	if (!cJSON_IsNumber(item))
 		return NULL;
-	if (fabs(item->valuedouble) <= EXACT_MAX &&
-	    trunc(item->valuedouble) == item->valuedouble)
-		return arena_printf(arena, "%lld", (long long)item->valuedouble);
+	if (json_whole(json_of(item), &whole))
+		return arena_printf(arena, "%lld", (long long)whole);
 	return number_text(arena, item->valuedouble);
 }
 
 int64_t json_int(const struct json *json, const char *path)
 {
 	const cJSON *item = find(json, path);
+	int64_t whole;
 
-	if (!cJSON_IsNumber(item) || fabs(item->valuedouble) > EXACT_MAX ||
-	    trunc(item->valuedouble) != item->valuedouble)
-		return 0;
-	return (int64_t)item->valuedouble;
+	return item && json_whole(json_of(item), &whole) ? whole : 0;
 }
 
 bool json_true(const struct json *json, const char *path)

@@ -1,15 +1,13 @@
 /* shape.c: bodies and query strings against their shapes. */
 #include <assert.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
 
-#define ERRORS_MAX 100 /* fields that one answer names */
-#define MEMBERS_MAX 50 /* of an object whose shape declares none */
-#define EXACT_MAX 9007199254740991.0
+#define ERRORS_MAX 100           /* fields that one answer names */
+#define MEMBERS_MAX 50           /* of an object whose shape declares none */
 #define WHOLE "non_field_errors" /* what concerns no single field */
 #define BAD_ENCODING "Malformed percent-encoding."
 
@@ -88,11 +86,13 @@ static const struct value refusal = {NULL, NULL};
 /* The names that the messages of Django REST framework have for JSON's types. */
 static const char *type_name(const struct json *json)
 {
+	int64_t whole;
+
 	switch (json_kind(json)) {
 	case JSON_BOOLEAN:
 		return "bool";
 	case JSON_NUMBER:
-		return trunc(json_number(json)) == json_number(json) ? "int" : "float";
+		return json_whole(json, &whole) ? "int" : "float";
 	case JSON_STRING:
 		return "str";
 	case JSON_ARRAY:
@@ -122,14 +122,15 @@ static struct value refuse_type(struct walk *walk, const char *where, const stru
 }
 
 /* A number as text that scalar_check() judges; what no text can say exactly is no number. */
-static const char *number_text(struct arena *arena, double number)
+static const char *number_text(struct arena *arena, const struct json *json)
 {
 	const char *text;
+	int64_t whole;
 
-	if (trunc(number) == number && fabs(number) <= EXACT_MAX)
-		return arena_printf(arena, "%lld", (long long)number);
-	text = arena_printf(arena, "%.15g", number);
-	return strtod(text, NULL) == number ? text : "inexact";
+	if (json_whole(json, &whole))
+		return arena_printf(arena, "%lld", (long long)whole);
+	text = arena_printf(arena, "%.15g", json_number(json));
+	return strtod(text, NULL) == json_number(json) ? text : "inexact";
 }
 
 /* The text of a JSON value where its type fits the kind; for others one that the kind refuses.
@@ -143,7 +144,7 @@ static const char *scalar_text(struct walk *walk, const struct field *field,
 		                                                        : json_string(json);
 	case JSON_NUMBER:
 		return field->kind == INTEGER || field->kind == MONEY
-		               ? number_text(walk->arena, json_number(json))
+		               ? number_text(walk->arena, json)
 		               : NULL;
 	case JSON_BOOLEAN:
 		return field->kind == BOOLEAN ? json_text(walk->arena, json, "") : NULL;

@@ -100,7 +100,7 @@ static const struct {
 	size_t      at;
 } cases[] = {
 	{"{\"a\":1,\"b\":[{\"a\":1},{\"a\":2}]}", NULL, 29},
-	{"\"\\ud83d\\ude00 \\u00e9 \xf0\x9f\x98\x80\"", NULL, 25},
+	{"\"\\ud83d\\ude00 \\u00e9 \xf0\x9f\x98\x80\"", NULL, 26},
 	{"1e308", NULL, 5},
 	{"-1.7976931348623157e308", NULL, 23},
 	{"1e-999", NULL, 6},

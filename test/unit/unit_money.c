@@ -52,22 +52,23 @@ static int sql_decimals(const char *sql, const char *code)
 }
 
 /* Amounts there and back: as text, and as Stripe's. */
-static void test_round_trip(const struct currency *currency)
+static bool comes_back(const struct currency *currency, int64_t minor)
 {
-	static const int64_t amounts[] = {0,   1,    9,      10,       99,
-	                                  100, 1999, 123450, 99999999, 1000000000};
+	int64_t parsed, amount, settled;
 
-	for (size_t i = 0; i < COUNT(amounts); i++) {
-		const char *text = money_text(arena, amounts[i], currency);
-		int64_t minor = -1, amount;
+	if (!money_parse(money_text(arena, minor, currency), currency, &parsed) ||
+	    parsed != minor)
+		return false;
+	return !money_to_stripe(minor, currency, &amount) ||
+	       (money_from_stripe(amount, currency, &settled) && settled == minor);
+}
 
-		if (!money_parse(text, currency, &minor) || minor != amounts[i])
-			is_text(text, "", "a text that does not come back");
-		if (money_to_stripe(amounts[i], currency, &amount) &&
-		    (!money_from_stripe(amount, currency, &minor) || minor != amounts[i]))
-			is_int(minor, amounts[i],
-			       "an amount of Stripe's that does not come back");
-	}
+static bool all_come_back(const struct currency *currency)
+{
+	for (int64_t minor = 0; minor <= 2000; minor++)
+		if (!comes_back(currency, minor))
+			return false;
+	return comes_back(currency, 99999999) && comes_back(currency, 1000000000);
 }
 
 static void test_code(const char *code, const char *iso, const char *stripe, const char *sql)
@@ -86,7 +87,7 @@ static void test_code(const char *code, const char *iso, const char *stripe, con
 	is_int(currency->decimals, decimals, "its decimals are those of ISO 4217");
 	is_int(currency->stripe_decimals, stripe_decimals < 0 ? decimals : stripe_decimals,
 	       "Stripe's are as published");
-	test_round_trip(currency);
+	ok(all_come_back(currency), "its amounts come back");
 }
 
 static void test_all(void)
