@@ -3,8 +3,8 @@
 STANDIN_OBJECTS = $(patsubst test/standin/%.c,$(BUILD)/standin/%.o,$(wildcard test/standin/*.c))
 
 $(BUILD)/stripe-standin: $(STANDIN_OBJECTS)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcjson -lcurl -lcrypto -lpthread
+	$(call say,link)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcjson -lcurl -lcrypto -lpthread
 
 $(BUILD)/standin/%.o: test/standin/%.c test/standin/standin.h
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	$(call say,cc)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
