@@ -1,0 +1,80 @@
+-- users.sql: what the users service asks of its own tables.
+
+-- name: register :row
+SELECT create_account(:email, :username, :hash, :first_name, :last_name, false) AS account_id;
+
+-- name: create_superuser :row
+SELECT create_account(:email, :username, :hash, NULL, NULL, true) AS account_id;
+
+-- name: find_account :row
+-- By username, or by address; whoever has it as username comes first.
+SELECT u.id AS account_id, u.password, u.is_active
+  FROM auth_user u
+ WHERE u.username = :login OR (lower(u.email) = lower(:login) AND u.email <> '')
+ ORDER BY u.username = :login DESC LIMIT 1;
+
+-- name: record_failed_sign_in :none
+SELECT record_failed_sign_in(:login, :account_id::bigint, :client);
+
+-- name: record_sign_in :none
+UPDATE auth_user SET last_login = now() WHERE id = :account_id::bigint;
+
+-- name: keep_hash :none
+-- Unless the password was changed meanwhile.
+UPDATE auth_user SET password = :hash WHERE id = :account_id::bigint AND password = :old_hash;
+
+-- name: open_session :row
+SELECT open_session(:account_id::bigint, :jti_hash, :client) AS family;
+
+-- name: rotate_refresh :row
+SELECT rotate_refresh(:jti_hash, :successor_hash) AS outcome;
+
+-- name: get_session :row
+SELECT s.family, s.user_id, s.is_staff, s.issued, s.access_expires, s.refresh_expires,
+       a.json AS "user"
+  FROM session s JOIN account a ON a.id = s.user_id
+ WHERE s.jti_hash = :jti_hash;
+
+-- name: show_profile :json
+SELECT json FROM account WHERE id = :user_id::bigint;
+
+-- name: lock_account :row
+SELECT u.email, u.password, u.first_name, u.last_name, p.phone, p.date_of_birth
+  FROM auth_user u LEFT JOIN users_profile p ON p.user_id = u.id
+ WHERE u.id = :user_id::bigint
+   FOR UPDATE OF u;
+
+-- name: change_account :none
+SELECT change_account(:user_id::bigint, :email, :first_name, :last_name, :phone,
+                      :date_of_birth::date);
+
+-- name: show_user :json
+-- For siblings: who an order is for, and where it goes.
+SELECT json_build_object(
+         'id', u.id, 'email', u.email, 'username', u.username, 'is_staff', u.is_staff,
+         'is_active', u.is_active,
+         'address', (SELECT json_build_object(
+                              'id', a.id, 'name', a.name, 'line1', a.line1, 'line2', a.line2,
+                              'city', a.city, 'region', a.region, 'postal_code', a.postal_code,
+                              'country', a.country, 'phone', a.phone, 'is_default', a.is_default)
+                       FROM users_address a
+                      WHERE a.id = :address_id::bigint AND a.user_id = u.id))
+  FROM auth_user u
+ WHERE u.id = :id::bigint;
+
+-- name: list_ended_sessions :json
+-- Older ones need no list: their access tokens have expired.
+WITH ended AS (
+  SELECT f.id, f.user_id, f.ended_at FROM session_family f
+   WHERE f.ended_at >= greatest(:since::timestamptz, now() - interval '15 minutes')
+)
+SELECT json_build_object(
+         'families', (SELECT coalesce(json_agg(json_build_object(
+                               'family', e.id, 'ended_at', wire_time(e.ended_at))
+                               ORDER BY e.ended_at), '[]') FROM ended e),
+         'users', (SELECT coalesce(json_agg(DISTINCT u.id), '[]')
+                     FROM ended e JOIN auth_user u ON u.id = e.user_id WHERE NOT u.is_active));
+
+-- name: receive_user_event :json
+-- Nothing that happens elsewhere changes an account.
+SELECT json_build_object('applied', first_receipt(:event_id::uuid, :type));
