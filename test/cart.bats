@@ -1,0 +1,438 @@
+#!/usr/bin/env bats
+# cart.bats: the carts of signed-in users.
+#
+# Guards that no request reaches: cart_of_user, cart_of_guest, cart_has_one_owner, cart_in_use,
+# cart_line_taken (upserts go by them), quantity_not_positive (the shape is first),
+# price_at_add_negative, price_negative (products has no such price).
+
+load helper
+
+setup() {
+	token=$(user_token buyer)
+	user=$(user_field buyer .user.id)
+}
+
+teardown() {
+	products_back
+}
+
+# As the buyer.
+cart() {
+	TOKEN=$token api "$1" "/api/v1/cart/$2" "${@:3}"
+}
+
+# As a sibling.
+internal() {
+	TOKEN=${SERVICE_TOKEN%%,*} api "$1" "$CART_SERVICE_URL/internal/v1/$2" "${@:3}"
+}
+
+# add PRODUCT QUANTITY [VARIANT]: prints the id of the line.
+add() {
+	cart POST items/ "{\"product_id\":$1,\"quantity\":$2,\"variant_id\":${3:-null}}"
+	expect_status 201 && json .id
+}
+
+staff() {
+	TOKEN=$(staff_token) api "$1" "/api/v1/products/$2" "${@:3}"
+}
+
+# Nobody answers on the socket of products' siblings while its name is another.
+products_away() {
+	mv "$VAR/run/products-internal.sock" "$VAR/run/products-internal.away"
+}
+
+products_back() {
+	if [[ -e $VAR/run/products-internal.away ]]; then
+		mv "$VAR/run/products-internal.away" "$VAR/run/products-internal.sock"
+		# lighttpd leaves a backend that refused alone for a second.
+		wait_for 10 curl --silent --fail --output /dev/null "$PRODUCTS_SERVICE_URL/health/ready"
+	fi
+}
+
+@test "who has no cart sees an empty one" {
+	cart GET ''
+	expect_status 200
+	expect_json .id null
+	expect_json '.items | length' 0
+	expect_json .item_count 0
+	expect_json .subtotal 0.00
+	expect_json .currency "${CURRENCY:-USD}"
+	expect_json '.changes | length' 0
+	expect_json .stale false
+	expect_json .updated_at null
+	expect_header Cache-Control no-store
+}
+
+@test "every route asks who is calling" {
+	for route in 'GET ' 'POST items/' 'PUT items/1/' 'DELETE items/1/' 'DELETE clear/'; do
+		api "${route% *}" "/api/v1/cart/${route#* }" '{}'
+		expect_problem 401 not_authenticated
+	done
+	TOKEN=nonsense api GET /api/v1/cart/
+	expect_problem 401 token_not_valid
+	for route in "GET carts/$user/" "POST carts/$user/take/" 'POST events/'; do
+		TOKEN=$token api "${route% *}" "$CART_SERVICE_URL/internal/v1/${route#* }" '{}'
+		expect_problem 403 permission_denied
+		api "${route% *}" "$CART_SERVICE_URL/internal/v1/${route#* }" '{}'
+		expect_problem 401 not_authenticated
+		TOKEN=${SERVICE_TOKEN%%,*} api "${route% *}" "/internal/v1/${route#* }" '{}'
+		expect_status 404
+	done
+}
+
+@test "what is added can be read back, with products' name, price and stock" {
+	product=$(new_product '{"name": "Kettle", "sku": null, "price": "19.99", "stock_quantity": 7}')
+	cart POST items/ "{\"product_id\":$product,\"quantity\":2}"
+	expect_status 201
+	expect_header Location "/api/v1/cart/items/$(json .id)/"
+	expect_json 'keys_unsorted | join(" ")' "id product_id variant_id sku name image quantity \
+unit_price unit_price_at_add line_total available in_stock"
+	item=$body
+	cart GET ''
+	expect_status 200
+	expect_json 'keys_unsorted | join(" ")' \
+		"id items item_count subtotal currency changes stale updated_at"
+	expect_json '.items | length' 1
+	expect_json '.items[0] | tojson' "$(jq -c . <<<"$item")"
+	expect_json '.items[0] | [.product_id, .variant_id, .name, .quantity] | tojson' \
+		"[$product,null,\"Kettle\",2]"
+	expect_json '.items[0] | [.unit_price, .unit_price_at_add, .line_total] | tojson' \
+		'["19.99","19.99","39.98"]'
+	expect_json '.items[0] | [.available, .in_stock] | tojson' '[7,true]'
+	expect_json '[.item_count, .subtotal, .currency, .stale] | tojson' '[2,"39.98","USD",false]'
+	expect_json '.updated_at | test("^[0-9-]{10}T[0-9:.]+Z$")' true
+}
+
+@test "the same product again adds up in one line" {
+	product=$(new_product)
+	first=$(add "$product" 2)
+	cart POST items/ "{\"product_id\":$product,\"quantity\":3,\"variant_id\":null}"
+	expect_status 201
+	expect_json '[.id, .quantity] | tojson' "[$first,5]"
+	cart GET ''
+	expect_json '.items | length' 1
+	expect_json .item_count 5
+}
+
+@test "an Idempotency-Key makes a repeated add count once" {
+	product=$(new_product)
+	key=$(idem)
+	cart POST items/ "{\"product_id\":$product,\"quantity\":2}" --header "Idempotency-Key: $key"
+	expect_status 201
+	first=$body
+	cart POST items/ "{\"product_id\":$product,\"quantity\":2}" --header "Idempotency-Key: $key"
+	expect_status 201
+	expect_header Idempotent-Replayed true
+	[[ $body == "$first" ]]
+	cart GET ''
+	expect_json .item_count 2
+}
+
+@test "an unknown, inactive or deleted product is refused under its field" {
+	cart POST items/ '{"product_id":900719925474099,"quantity":1}'
+	expect_problem 400 invalid
+	expect_json '.errors | keys | join(" ")' product_id
+	inactive=$(new_product '{"is_active": false}')
+	deleted=$(new_product)
+	staff DELETE "$deleted/"
+	expect_status 204
+	for product in "$inactive" "$deleted"; do
+		cart POST items/ "{\"product_id\":$product,\"quantity\":1}"
+		expect_problem 400 invalid
+		expect_json '.errors | keys | join(" ")' product_id
+	done
+	cart GET ''
+	expect_json .id null
+}
+
+@test "a product with variants wants one of them" {
+	product=$(new_product '{"stock_quantity": 0}')
+	staff POST "$product/variants/" '{"name":"Large","price":"12.50","stock_quantity":4}'
+	expect_status 201
+	variant=$(json .id)
+	cart POST items/ "{\"product_id\":$product,\"quantity\":1}"
+	expect_problem 400 invalid
+	expect_json '.errors | keys | join(" ")' variant_id
+	cart POST items/ "{\"product_id\":$product,\"variant_id\":900719925474099,\"quantity\":1}"
+	expect_problem 400 invalid
+	expect_json '.errors | keys | join(" ")' variant_id
+	cart POST items/ "{\"product_id\":$product,\"variant_id\":$variant,\"quantity\":2}"
+	expect_status 201
+	expect_json '[.variant_id, .unit_price, .line_total, .available] | tojson' \
+		"[$variant,\"12.50\",\"25.00\",4]"
+}
+
+@test "a body of another shape is refused with every bad field" {
+	for bad in '{}' '{"product_id":0,"quantity":0}' '{"product_id":"x","quantity":-1}' \
+		'{"product_id":1.5,"quantity":1.5}' '{"product_id":null,"quantity":null}' \
+		'{"product_id":-1,"quantity":1000001}'; do
+		cart POST items/ "$bad"
+		expect_problem 400 invalid
+		expect_json '.errors | keys | join(" ")' 'product_id quantity'
+	done
+	cart POST items/ '{"product_id":1,"quantity":1,"colour":"red"}'
+	expect_problem 400 invalid
+	expect_json '.errors | keys | join(" ")' colour
+	cart POST items/ '{"product_id":1,'
+	expect_problem 400 parse_error
+	cart PUT items/1/ '{"quantity":-1}'
+	expect_problem 400 invalid
+	cart PUT items/1/ '{}'
+	expect_problem 400 invalid
+}
+
+@test "more than is available is refused and changes nothing" {
+	product=$(new_product '{"stock_quantity": 5}')
+	cart POST items/ "{\"product_id\":$product,\"quantity\":6}"
+	expect_problem 409 insufficient_stock
+	expect_json '.items | tojson' \
+		"[{\"available\":5,\"requested\":6,\"product_id\":$product,\"variant_id\":null}]"
+	cart GET ''
+	expect_json .id null
+	item=$(add "$product" 4)
+	cart POST items/ "{\"product_id\":$product,\"quantity\":2}"
+	expect_problem 409 insufficient_stock
+	expect_json '.items[0].requested' 6
+	cart PUT "items/$item/" '{"quantity":6}'
+	expect_problem 409 insufficient_stock
+	cart GET ''
+	expect_json .item_count 4
+}
+
+@test "a line's quantity can be set, and 0 removes it" {
+	product=$(new_product)
+	item=$(add "$product" 2)
+	cart PUT "items/$item/" '{"quantity":7}'
+	expect_status 200
+	expect_json '[.id, .quantity, .line_total] | tojson' "[$item,7,\"70.00\"]"
+	cart PUT "items/$item/" "$(jq -c '.quantity = 3' <<<"$body")"
+	expect_status 200
+	expect_json .quantity 3
+	cart PUT "items/$item/" '{"quantity":0}'
+	expect_status 204
+	[[ -z $body ]]
+	cart GET ''
+	expect_json '[.items, .item_count, .subtotal] | tojson' '[[],0,"0.00"]'
+	expect_json '.id != null' true
+	for quantity in 0 1; do
+		cart PUT "items/$item/" "{\"quantity\":$quantity}"
+		expect_problem 404 not_found
+	done
+}
+
+@test "a line and the whole cart can be removed" {
+	item=$(add "$(new_product)" 2)
+	add "$(new_product)" 1
+	cart DELETE "items/$item/"
+	expect_status 204
+	cart DELETE "items/$item/"
+	expect_problem 404 not_found
+	cart GET ''
+	expect_json .item_count 1
+	cart DELETE clear/
+	expect_status 204
+	cart DELETE clear/
+	expect_status 204
+	cart GET ''
+	expect_json .item_count 0
+}
+
+@test "nobody reaches into another's cart" {
+	item=$(add "$(new_product)" 2)
+	mine=$token
+	token=$(user_token stranger)
+	cart GET ''
+	expect_json .id null
+	cart PUT "items/$item/" '{"quantity":1}'
+	expect_problem 404 not_found
+	cart PUT "items/$item/" '{"quantity":0}'
+	expect_problem 404 not_found
+	cart DELETE "items/$item/"
+	expect_problem 404 not_found
+	cart DELETE clear/
+	expect_status 204
+	token=$mine
+	cart GET ''
+	expect_json .item_count 2
+}
+
+@test "changes since a line was added are told" {
+	dearer=$(new_product '{"price": "10.00"}')
+	cheaper=$(new_product '{"price": "10.00"}')
+	scarcer=$(new_product '{"stock_quantity": 9}')
+	hidden=$(new_product)
+	for product in "$dearer" "$cheaper" "$scarcer" "$hidden"; do add "$product" 3; done
+	staff PATCH "$dearer/" '{"price":"12.00"}'
+	staff PATCH "$cheaper/" '{"price":"8.50"}'
+	staff PATCH "$scarcer/" '{"stock_quantity":2}'
+	staff PATCH "$hidden/" '{"is_active":false}'
+	expect_status 200
+	cart GET ''
+	expect_json ".changes[] | select(.product_id == $dearer) | [.kind, .from, .to] | tojson" \
+		'["price_up","10.00","12.00"]'
+	expect_json ".changes[] | select(.product_id == $cheaper) | [.kind, .from, .to] | tojson" \
+		'["price_down","10.00","8.50"]'
+	expect_json ".changes[] | select(.product_id == $scarcer) | [.kind, .from, .to] | tojson" \
+		'["insufficient_stock",3,2]'
+	expect_json ".changes[] | select(.product_id == $hidden) | [.kind, .from, .to] | tojson" \
+		'["unavailable",3,0]'
+	expect_json '.changes | length' 4
+	expect_json ".items[] | select(.product_id == $dearer) | [.unit_price, .unit_price_at_add] | tojson" \
+		'["12.00","10.00"]'
+	expect_json .subtotal 91.50
+}
+
+@test "a product that is gone is gone from the cart, and comes back with its product" {
+	product=$(new_product)
+	add "$product" 2
+	add "$(new_product)" 1
+	staff PATCH "$product/" '{"is_active":false}'
+	cart GET ''
+	expect_json "[.items[].product_id] | index($product)" null
+	expect_json '[.item_count, .subtotal] | tojson' '[1,"10.00"]'
+	internal GET "carts/$user/"
+	expect_json "[.items[].product_id] | index($product)" null
+	staff PATCH "$product/" '{"is_active":true}'
+	cart GET ''
+	expect_json '[.item_count, .subtotal, .changes] | tojson' '[3,"30.00",[]]'
+}
+
+@test "amounts in several currencies have no sum" {
+	add "$(new_product '{"currency": "JPY", "price": "500"}')" 2
+	cart GET ''
+	expect_json '[.items[0].line_total, .subtotal, .currency] | tojson' '["1000","1000","JPY"]'
+	add "$(new_product)" 1
+	cart GET ''
+	expect_json '[.item_count, .subtotal, .currency] | tojson' '[3,null,null]'
+}
+
+@test "fifty adds at once lose nothing" {
+	product=$(new_product '{"stock_quantity": 1000}')
+	for i in {1..50}; do
+		echo "url=$BASE/api/v1/cart/items/"
+		echo "output=/dev/null"
+	done >"$BATS_TEST_TMPDIR/adds"
+	curl --silent --parallel --parallel-immediate --parallel-max 50 --write-out '%{http_code}\n' \
+		--header "Authorization: Bearer $token" --header 'Content-Type: application/json' \
+		--data "{\"product_id\":$product,\"quantity\":2}" --config "$BATS_TEST_TMPDIR/adds" \
+		>"$BATS_TEST_TMPDIR/codes"
+	[[ $(grep -c '^201$' "$BATS_TEST_TMPDIR/codes") == 50 ]]
+	cart GET ''
+	expect_json '.items | length' 1
+	expect_json .item_count 100
+}
+
+@test "adds at once never go above what is available" {
+	product=$(new_product '{"stock_quantity": 7}')
+	for i in {1..20}; do
+		echo "url=$BASE/api/v1/cart/items/"
+		echo "output=/dev/null"
+	done >"$BATS_TEST_TMPDIR/adds"
+	curl --silent --parallel --parallel-immediate --write-out '%{http_code}\n' \
+		--header "Authorization: Bearer $token" --header 'Content-Type: application/json' \
+		--data "{\"product_id\":$product,\"quantity\":1}" --config "$BATS_TEST_TMPDIR/adds" \
+		>"$BATS_TEST_TMPDIR/codes"
+	[[ $(grep -c '^201$' "$BATS_TEST_TMPDIR/codes") == 7 ]]
+	[[ $(grep -c '^409$' "$BATS_TEST_TMPDIR/codes") == 13 ]]
+	cart GET ''
+	expect_json .item_count 7
+}
+
+@test "a line and a cart have a limit" {
+	product=$(new_product '{"stock_quantity": 3000000}')
+	item=$(add "$product" 1000000)
+	cart POST items/ "{\"product_id\":$product,\"quantity\":1}"
+	expect_problem 409 quantity_too_large
+	cart DELETE "items/$item/"
+	cart GET ''
+	psql_as cart "INSERT INTO cart_cartitem (cart_id, product_id, quantity, unit_price_at_add,
+			currency_at_add, name, unit_price, currency)
+		SELECT $(json .id), 9000000000 + n, 1, 100, 'USD', 'x', 100, 'USD' FROM generate_series(1, 100) n"
+	cart POST items/ "{\"product_id\":$product,\"quantity\":1}"
+	expect_problem 409 cart_full
+	cart DELETE clear/
+	add "$product" 1
+}
+
+@test "while products is away the cart is shown as last known, and says so" {
+	product=$(new_product '{"name": "Kettle", "price": "19.99"}')
+	item=$(add "$product" 2)
+	products_away
+	cart GET ''
+	expect_status 200
+	expect_json .stale true
+	expect_json '.items[0] | [.name, .unit_price, .line_total, .available, .in_stock] | tojson' \
+		'["Kettle","19.99","39.98",null,null]'
+	expect_json '[.item_count, .subtotal] | tojson' '[2,"39.98"]'
+	cart POST items/ "{\"product_id\":$product,\"quantity\":1}"
+	expect_problem 503 upstream_unavailable
+	expect_header Retry-After '[0-9]+'
+	cart PUT "items/$item/" '{"quantity":1}'
+	expect_problem 503 upstream_unavailable
+	products_back
+	staff PATCH "$product/" '{"price":"25.00","name":"Teapot"}'
+	wait_for 5 eval 'cart GET "" && expect_json .stale false'
+	expect_json '.items[0] | [.name, .unit_price] | tojson' '["Teapot","25.00"]'
+	products_away
+	cart GET ''
+	expect_json '[.stale, .items[0].name, .items[0].unit_price] | tojson' '[true,"Teapot","25.00"]'
+	cart PUT "items/$item/" '{"quantity":0}'
+	expect_status 204
+	cart GET ''
+	expect_json .stale false
+}
+
+@test "orders reads a cart, and takes off what was ordered, once for each order" {
+	first=$(new_product)
+	second=$(new_product)
+	order=$((RANDOM * 32768 + RANDOM + 8000000000))
+	internal GET "carts/$user/"
+	expect_status 200
+	expect_json '.items | tojson' '[]'
+	add "$first" 2
+	add "$second" 1
+	internal GET "carts/$user/"
+	expect_json '.items | map([.product_id, .variant_id, .quantity]) | tojson' \
+		"[[$first,null,2],[$second,null,1]]"
+	add "$first" 3
+	for i in 1 2; do
+		internal POST "carts/$user/take/" "{\"order_id\":$order,\"items\":[
+			{\"product_id\":$first,\"variant_id\":null,\"quantity\":2},
+			{\"product_id\":$second,\"variant_id\":null,\"quantity\":1}]}"
+		expect_status 200
+	done
+	internal GET "carts/$user/"
+	expect_json '.items | map([.product_id, .quantity]) | tojson' "[[$first,3]]"
+}
+
+@test "a confirmed order that came from the cart takes its lines off, once" {
+	product=$(new_product)
+	order=$((RANDOM * 32768 + RANDOM + 8000000000))
+	confirmed() {
+		internal POST events/ "{\"event_id\":\"$(cat /proc/sys/kernel/random/uuid)\",
+			\"type\":\"order.confirmed\",\"aggregate_id\":$order,\"version\":2,\"payload\":{
+			\"order_id\":$order,\"user_id\":$user,\"from_cart\":$1,\"items\":[
+			{\"product_id\":$product,\"variant_id\":null,\"quantity\":2}]}}"
+		expect_status 200
+	}
+	add "$product" 5
+	confirmed false
+	expect_json .applied false
+	confirmed true
+	expect_json .applied true
+	# Another event of the same order, and a call for it, take nothing more.
+	confirmed true
+	expect_json .applied false
+	internal POST "carts/$user/take/" "{\"order_id\":$order,\"items\":[
+		{\"product_id\":$product,\"variant_id\":null,\"quantity\":2}]}"
+	cart GET ''
+	expect_json .item_count 3
+}
+
+@test "an event that is none is refused" {
+	internal POST events/ '{"event_id":"x","type":"order.eaten","aggregate_id":1,"version":1}'
+	expect_problem 400 invalid
+	internal POST "carts/$user/take/" '{"order_id":1,"items":[{"product_id":1,"quantity":0}]}'
+	expect_problem 400 invalid
+	expect_json '.errors | keys | join(" ")' 'items[0].quantity'
+}

@@ -1,0 +1,264 @@
+#!/usr/bin/env bats
+# relay.bats: the arnova program: events on their way, migrations, what it verifies.
+
+load helper
+
+setup() {
+	arnova=${ARNOVA_BUILD:-build}/arnova
+	token=$(user_token buyer)
+	user=$(user_field buyer .user.id)
+	order=$((RANDOM * 32768 + RANDOM + 8100000000))
+	product=$(new_product '{"stock_quantity": 5000}')
+	TOKEN=$token api POST /api/v1/cart/items/ "{\"product_id\":$product,\"quantity\":1000}"
+	expect_status 201
+}
+
+teardown() {
+	back cart
+	go_on
+	psql_owner "DELETE FROM orders.event_outbox WHERE aggregate_id >= 8100000000 AND delivered_at IS NULL"
+}
+
+# Nobody answers on the socket of a service's siblings while its name is another.
+away() {
+	mv "$VAR/run/$1-internal.sock" "$VAR/run/$1-internal.away"
+}
+
+back() {
+	[[ ! -e $VAR/run/$1-internal.away ]] || mv "$VAR/run/$1-internal.away" "$VAR/run/$1-internal.sock"
+}
+
+# The relay of the instance stands still, between two rounds and so without a lock.
+stand_still() {
+	wait_for 10 eval '[[ $(sleeping) == nanosleep ]]'
+	kill -STOP "$(cat "$VAR/run/relay.pid")"
+}
+
+sleeping() {
+	sed 's/^.*clock_nanosleep.*$/nanosleep/' "/proc/$(cat "$VAR/run/relay.pid")/wchan" | sed 's/^hrtimer_.*/nanosleep/'
+}
+
+go_on() {
+	kill -CONT "$(cat "$VAR/run/relay.pid")"
+}
+
+# confirm FIRST LAST [ITEMS]: that many events, as orders causes them: one of the product each.
+confirm() {
+	local items=${3:-"[{\"product_id\":$product,\"variant_id\":null,\"quantity\":1}]"}
+	psql_as orders "SELECT emit('order.confirmed', n, 1, jsonb_build_object('order_id', n, 'user_id', $user,
+		'from_cart', true, 'items', '$items'::jsonb)) FROM generate_series($1::bigint, $2::bigint) n" >/dev/null
+}
+
+# What still waits of this test's events, for whom.
+waiting() {
+	psql_as orders "SELECT coalesce(string_agg(DISTINCT subscriber, ' '), '') FROM event_outbox
+		WHERE delivered_at IS NULL AND aggregate_id BETWEEN $order AND $order + 999"
+}
+
+all_delivered() {
+	[[ -z $(waiting) ]]
+}
+
+in_cart() {
+	TOKEN=$token api GET /api/v1/cart/
+	expect_json .item_count "$1"
+}
+
+@test "an event reaches each of its subscribers within two seconds" {
+	confirm "$order" "$order"
+	[[ $(waiting) == 'cart products' ]]
+	wait_for 2 all_delivered
+	in_cart 999
+	[[ $(psql_as cart "SELECT count(*) FROM cart_taken WHERE order_id = $order") == 1 ]]
+	id=$(psql_as orders "SELECT DISTINCT event_id FROM event_outbox WHERE aggregate_id = $order")
+	for service in products cart; do
+		[[ $(psql_as "$service" "SELECT count(*) FROM event_inbox WHERE event_id = '$id'") == 1 ]]
+	done
+}
+
+@test "an event that comes again has no effect" {
+	confirm "$order" "$order"
+	wait_for 5 all_delivered
+	psql_owner "UPDATE orders.event_outbox SET delivered_at = NULL WHERE aggregate_id = $order"
+	[[ $(waiting) == 'cart products' ]]
+	wait_for 5 all_delivered
+	in_cart 999
+}
+
+@test "events of one order arrive one after the other" {
+	stand_still
+	for version in 1 2 3; do confirm "$order" "$order"; done
+	go_on
+	wait_for 5 all_delivered
+	for subscriber in cart products; do
+		[[ $(psql_as orders "SELECT bool_and(ordered) AND count(*) = 3 FROM (
+			SELECT delivered_at > lag(delivered_at, 1, '-infinity') OVER (ORDER BY id) AS ordered
+			  FROM event_outbox WHERE aggregate_id = $order AND subscriber = '$subscriber') o") == t ]]
+	done
+	# Three events, one order.
+	in_cart 999
+}
+
+@test "a subscriber that is away gets its events later, the others at once" {
+	away cart
+	confirm "$order" $((order + 20))
+	wait_for 5 eval '[[ $(waiting) == cart ]]'
+	sleep 3
+	[[ $(waiting) == cart ]]
+	back cart
+	wait_for 25 all_delivered
+	in_cart 979
+}
+
+@test "an event that is always refused is set aside, and the rest flows" {
+	confirm "$order" "$order" '"poison"'
+	confirm $((order + 1)) $((order + 1))
+	wait_for 5 eval '[[ $(psql_as cart "SELECT count(*) FROM cart_taken WHERE order_id = $order + 1") == 1 ]]'
+	wait_for 5 eval '[[ $(attempts) -ge 2 ]]'
+	# What follows of the same order waits for it, until it is set aside.
+	confirm "$order" "$order"
+	sleep 1
+	[[ $(psql_as cart "SELECT count(*) FROM cart_taken WHERE order_id = $order") == 0 ]]
+	psql_owner "UPDATE orders.event_outbox SET attempts = 9, next_attempt_at = now()
+		WHERE aggregate_id = $order AND subscriber = 'cart' AND payload ->> 'items' = 'poison'"
+	wait_for 5 eval '[[ $(psql_as cart "SELECT count(*) FROM cart_taken WHERE order_id = $order") == 1 ]]'
+	grep -q "event set aside.*$order" "$VAR/log/relay.log"
+	in_cart 998
+	# It is tried again all the same, but seldom.
+	[[ $(psql_as orders "SELECT next_attempt_at - now() BETWEEN interval '5 s' AND interval '1 minute'
+		FROM event_outbox WHERE aggregate_id = $order AND subscriber = 'cart' AND attempts = 10") == t ]]
+}
+
+attempts() {
+	psql_as orders "SELECT max(attempts) FROM event_outbox WHERE aggregate_id = $order AND subscriber = 'cart'"
+}
+
+@test "a relay that is killed in the middle loses nothing and doubles nothing" {
+	stand_still
+	confirm "$order" $((order + 299))
+	for pause in 0.05 0.1 0.2 0.3; do
+		"$arnova" relay 2>>"$VAR/log/killed-relay.log" 3>&- &
+		relay=$!
+		sleep "$pause"
+		kill -KILL "$relay"
+		wait "$relay" || true
+	done
+	left=$(psql_as orders "SELECT count(*) FROM event_outbox
+		WHERE delivered_at IS NULL AND aggregate_id BETWEEN $order AND $order + 299")
+	echo "$left left after four kills"
+	((left > 0 && left < 600))
+	go_on
+	wait_for 40 all_delivered
+	in_cart 700
+	[[ $(psql_as cart "SELECT count(*) FROM cart_taken WHERE order_id BETWEEN $order AND $order + 299") == 300 ]]
+}
+
+@test "two relays share the work" {
+	stand_still
+	confirm "$order" $((order + 99))
+	"$arnova" relay --once 3>&- &
+	"$arnova" relay --once
+	wait $!
+	all_delivered
+	in_cart 900
+}
+
+@test "relay --once delivers what waits and ends" {
+	stand_still
+	confirm "$order" $((order + 49))
+	"$arnova" relay --once
+	all_delivered
+	in_cart 950
+}
+
+@test "relay --once says when somebody does not answer" {
+	stand_still
+	away orders
+	code=0
+	"$arnova" relay --once 2>"$BATS_TEST_TMPDIR/error" || code=$?
+	back orders
+	[[ $code == 1 ]]
+	grep -q '^could not relay everything' "$BATS_TEST_TMPDIR/error"
+}
+
+@test "the relay ends at once when it is told to" {
+	"$arnova" relay 2>>"$VAR/log/killed-relay.log" 3>&- &
+	relay=$!
+	sleep 1
+	children=$(pgrep -P "$relay")
+	[[ $(wc -w <<<"$children") == 2 ]]
+	kill -TERM "$relay"
+	begun=$SECONDS
+	wait "$relay"
+	((SECONDS - begun <= 2))
+	for child in $children; do [[ ! -d /proc/$child ]]; done
+}
+
+@test "expire and reconcile finish what is due, once" {
+	for verb in expire reconcile; do
+		[[ $("$arnova" "$verb") =~ ^[0-9]+\ finished$ ]]
+	done
+	away payments
+	code=0
+	"$arnova" reconcile 2>"$BATS_TEST_TMPDIR/error" || code=$?
+	back payments
+	[[ $code == 1 ]]
+	grep -q '^could not ask payments' "$BATS_TEST_TMPDIR/error"
+}
+
+@test "arnova explains itself" {
+	[[ $("$arnova" help) == 'usage: arnova VERB'* ]]
+	for verb in migrate relay expire reconcile verify; do "$arnova" help | grep -q "^  $verb "; done
+	for wrong in '' dance 'relay --twice' 'migrate now' 'expire all' 'verify it'; do
+		code=0
+		# shellcheck disable=SC2086 # words
+		"$arnova" $wrong >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/error" || code=$?
+		[[ $code == 2 ]]
+		[[ ! -s $BATS_TEST_TMPDIR/out ]]
+		grep -q '^usage: arnova' "$BATS_TEST_TMPDIR/error"
+	done
+}
+
+@test "migrating again does nothing, and a changed migration is refused" {
+	[[ $("$arnova" migrate) == 'nothing to do' ]]
+	psql_owner "UPDATE cart.schema_migration SET checksum = 'x' || checksum WHERE name = 'cart/001_cart'"
+	code=0
+	"$arnova" migrate 2>"$BATS_TEST_TMPDIR/error" || code=$?
+	psql_owner "UPDATE cart.schema_migration SET checksum = substr(checksum, 2) WHERE name = 'cart/001_cart'"
+	[[ $code == 1 ]]
+	grep -q '^could not migrate cart: cart/001_cart was changed' "$BATS_TEST_TMPDIR/error"
+	MIGRATE_DATABASE_URL='' run "$arnova" migrate
+	[[ $status == 1 && $output == 'could not connect to the database: MIGRATE_DATABASE_URL is not set' ]]
+}
+
+@test "migrates at once make a database once, and give each service its own schema" {
+	psql_owner 'DROP DATABASE IF EXISTS arnova_migrate_test'
+	psql_owner 'CREATE DATABASE arnova_migrate_test'
+	export MIGRATE_DATABASE_URL=${MIGRATE_DATABASE_URL/\/arnova/\/arnova_migrate_test}
+	for i in 1 2 3; do "$arnova" migrate >"$BATS_TEST_TMPDIR/out$i" 3>&- & done
+	wait
+	cat "$BATS_TEST_TMPDIR"/out?
+	[[ $(grep -c '^nothing to do$' "$BATS_TEST_TMPDIR"/out? | grep -c ':1$') == 2 ]]
+	[[ $(cat "$BATS_TEST_TMPDIR"/out? | grep -c 'applied shared/001_house') == 5 ]]
+	for service in products orders users cart payments; do
+		[[ $(psql_owner "SELECT string_agg(n.nspname, ' ') FROM pg_namespace n
+			WHERE n.nspname NOT LIKE 'pg\_%' AND n.nspname NOT IN ('information_schema', 'public')
+			  AND has_schema_privilege('$service', n.oid, 'USAGE')") == "$service" ]]
+		[[ $(psql_owner "SELECT has_schema_privilege('$service', '$service', 'CREATE')") == f ]]
+		[[ $(psql_owner "SELECT has_table_privilege('$service', '$service.schema_migration', 'INSERT')") == f ]]
+		[[ $(psql_owner "SELECT has_table_privilege('$service', '$service.event_inbox', 'INSERT')") == t ]]
+	done
+	MIGRATE_DATABASE_URL=${MIGRATE_DATABASE_URL/_migrate_test/} psql_owner 'DROP DATABASE arnova_migrate_test'
+}
+
+@test "verify finds what does not add up" {
+	"$arnova" verify
+	psql_owner "UPDATE products.products_stock SET on_hand = on_hand + 1 WHERE product_id = $product"
+	code=0
+	"$arnova" verify >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/error" || code=$?
+	psql_owner "UPDATE products.products_stock SET on_hand = on_hand - 1 WHERE product_id = $product"
+	[[ $code == 1 ]]
+	grep -q '^stock [0-9]*: 5001 on hand, 0 reserved; its movements say 5000 and 0$' "$BATS_TEST_TMPDIR/out"
+	grep -q '^differences: 1$' "$BATS_TEST_TMPDIR/error"
+	"$arnova" verify
+}
