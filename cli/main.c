@@ -19,6 +19,7 @@ struct verb {
 /* clang-format off */
 static const struct verb verbs[] = {
 	{"migrate",         "",                          "bring the schemas up to date", verb_migrate},
+	{"createsuperuser", "--email E [--username U] --password-stdin", "make an account of staff", verb_createsuperuser},
 	{"relay",           "[--once]",                  "deliver events, finish what waits", verb_relay},
 	{"expire",          "",                          "finish the orders that wait, once", verb_expire},
 	{"reconcile",       "",                          "finish the payments that wait, once", verb_reconcile},
@@ -90,7 +91,7 @@ static void print_usage(FILE *out)
 {
 	fputs("usage: arnova VERB [ARGUMENTS]\n\n", out);
 	for (size_t i = 0; i < COUNT(verbs); i++)
-		fprintf(out, "  %-15s %-36s %s\n", verbs[i].name, verbs[i].arguments,
+		fprintf(out, "  %-15s %-42s %s\n", verbs[i].name, verbs[i].arguments,
 		        verbs[i].purpose);
 	fputs("\nSettings come from the environment: . VAR/env; exit statuses: 0 done, 1 failed, "
 	      "2 misused.\n",
