@@ -4,7 +4,7 @@
 SELECT state, attempt_id, fresh FROM begin_cancel(:id::bigint, :reason);
 
 -- name: show_cancel :json
-SELECT json_build_object('state', :state, 'events', waiting_events(:id::bigint));
+SELECT json_build_object('state', :state::text, 'events', waiting_events(:id::bigint));
 
 -- name: list_due :json
 SELECT json_build_object('orders', coalesce(json_agg(d.order_id ORDER BY d.due_at, d.order_id), '[]'))
