@@ -2,9 +2,11 @@
 # relay.bats: the arnova program: events on their way, migrations, what it verifies.
 
 load helper
+# shellcheck source=deploy/local/process.sh
+. "$BATS_TEST_DIRNAME/../deploy/local/process.sh"
 
 setup() {
-	arnova=${ARNOVA_BUILD:-build}/arnova
+	arnova=${ARNOVA_BUILD:-build}/arnova RUN=$VAR/run owner=$MIGRATE_DATABASE_URL
 	token=$(user_token buyer)
 	user=$(user_field buyer .user.id)
 	order=$((RANDOM * 32768 + RANDOM + 8100000000))
@@ -16,7 +18,7 @@ setup() {
 teardown() {
 	back cart
 	go_on
-	psql_owner "DELETE FROM orders.event_outbox WHERE aggregate_id >= 8100000000 AND delivered_at IS NULL"
+	MIGRATE_DATABASE_URL=$owner psql_owner "DELETE FROM orders.event_outbox WHERE aggregate_id >= 8100000000 AND delivered_at IS NULL"
 }
 
 # Nobody answers on the socket of a service's siblings while its name is another.
@@ -28,18 +30,14 @@ back() {
 	[[ ! -e $VAR/run/$1-internal.away ]] || mv "$VAR/run/$1-internal.away" "$VAR/run/$1-internal.sock"
 }
 
-# The relay of the instance stands still, between two rounds and so without a lock.
+# The relay of the instance ends, and is started again at the latest after the test.
 stand_still() {
-	wait_for 10 eval '[[ $(sleeping) == nanosleep ]]'
-	kill -STOP "$(cat "$VAR/run/relay.pid")"
-}
-
-sleeping() {
-	sed 's/^.*clock_nanosleep.*$/nanosleep/' "/proc/$(cat "$VAR/run/relay.pid")/wchan" | sed 's/^hrtimer_.*/nanosleep/'
+	kill -TERM "$(pid_of relay)"
+	wait_for 30 relay_is_gone
 }
 
 go_on() {
-	kill -CONT "$(cat "$VAR/run/relay.pid")"
+	alive relay || spawn relay "$VAR/log/relay.log" "$arnova" relay
 }
 
 # confirm FIRST LAST [ITEMS]: that many events, as orders causes them: one of the product each.
@@ -56,7 +54,25 @@ waiting() {
 }
 
 all_delivered() {
-	[[ -z $(waiting) ]]
+	waits_for ''
+}
+
+waits_for() {
+	[[ $(waiting) == "$1" ]]
+}
+
+# Whether the lines of an order were taken off its cart.
+is_taken() {
+	[[ $(psql_as cart "SELECT count(*) FROM cart_taken WHERE order_id = $1") == 1 ]]
+}
+
+was_tried_twice() {
+	[[ $(psql_as orders "SELECT max(attempts) >= 2 FROM event_outbox
+		WHERE aggregate_id = $order AND subscriber = 'cart'") == t ]]
+}
+
+relay_is_gone() {
+	! alive relay
 }
 
 in_cart() {
@@ -66,10 +82,10 @@ in_cart() {
 
 @test "an event reaches each of its subscribers within two seconds" {
 	confirm "$order" "$order"
-	[[ $(waiting) == 'cart products' ]]
+	waits_for 'cart products'
 	wait_for 2 all_delivered
 	in_cart 999
-	[[ $(psql_as cart "SELECT count(*) FROM cart_taken WHERE order_id = $order") == 1 ]]
+	is_taken "$order"
 	id=$(psql_as orders "SELECT DISTINCT event_id FROM event_outbox WHERE aggregate_id = $order")
 	for service in products cart; do
 		[[ $(psql_as "$service" "SELECT count(*) FROM event_inbox WHERE event_id = '$id'") == 1 ]]
@@ -80,14 +96,14 @@ in_cart() {
 	confirm "$order" "$order"
 	wait_for 5 all_delivered
 	psql_owner "UPDATE orders.event_outbox SET delivered_at = NULL WHERE aggregate_id = $order"
-	[[ $(waiting) == 'cart products' ]]
+	waits_for 'cart products'
 	wait_for 5 all_delivered
 	in_cart 999
 }
 
 @test "events of one order arrive one after the other" {
 	stand_still
-	for version in 1 2 3; do confirm "$order" "$order"; done
+	for _ in 1 2 3; do confirm "$order" "$order"; done
 	go_on
 	wait_for 5 all_delivered
 	for subscriber in cart products; do
@@ -102,9 +118,9 @@ in_cart() {
 @test "a subscriber that is away gets its events later, the others at once" {
 	away cart
 	confirm "$order" $((order + 20))
-	wait_for 5 eval '[[ $(waiting) == cart ]]'
+	wait_for 5 waits_for cart
 	sleep 3
-	[[ $(waiting) == cart ]]
+	waits_for cart
 	back cart
 	wait_for 25 all_delivered
 	in_cart 979
@@ -113,24 +129,20 @@ in_cart() {
 @test "an event that is always refused is set aside, and the rest flows" {
 	confirm "$order" "$order" '"poison"'
 	confirm $((order + 1)) $((order + 1))
-	wait_for 5 eval '[[ $(psql_as cart "SELECT count(*) FROM cart_taken WHERE order_id = $order + 1") == 1 ]]'
-	wait_for 5 eval '[[ $(attempts) -ge 2 ]]'
+	wait_for 5 is_taken $((order + 1))
+	wait_for 5 was_tried_twice
 	# What follows of the same order waits for it, until it is set aside.
 	confirm "$order" "$order"
 	sleep 1
-	[[ $(psql_as cart "SELECT count(*) FROM cart_taken WHERE order_id = $order") == 0 ]]
+	! is_taken "$order" || false
 	psql_owner "UPDATE orders.event_outbox SET attempts = 9, next_attempt_at = now()
 		WHERE aggregate_id = $order AND subscriber = 'cart' AND payload ->> 'items' = 'poison'"
-	wait_for 5 eval '[[ $(psql_as cart "SELECT count(*) FROM cart_taken WHERE order_id = $order") == 1 ]]'
+	wait_for 5 is_taken "$order"
 	grep -q "event set aside.*$order" "$VAR/log/relay.log"
 	in_cart 998
 	# It is tried again all the same, but seldom.
 	[[ $(psql_as orders "SELECT next_attempt_at - now() BETWEEN interval '5 s' AND interval '1 minute'
 		FROM event_outbox WHERE aggregate_id = $order AND subscriber = 'cart' AND attempts = 10") == t ]]
-}
-
-attempts() {
-	psql_as orders "SELECT max(attempts) FROM event_outbox WHERE aggregate_id = $order AND subscriber = 'cart'"
 }
 
 @test "a relay that is killed in the middle loses nothing and doubles nothing" {
@@ -234,7 +246,7 @@ attempts() {
 @test "migrates at once make a database once, and give each service its own schema" {
 	psql_owner 'DROP DATABASE IF EXISTS arnova_migrate_test'
 	psql_owner 'CREATE DATABASE arnova_migrate_test'
-	export MIGRATE_DATABASE_URL=${MIGRATE_DATABASE_URL/\/arnova/\/arnova_migrate_test}
+	export MIGRATE_DATABASE_URL=${owner/\/arnova\?/\/arnova_migrate_test?}
 	for i in 1 2 3; do "$arnova" migrate >"$BATS_TEST_TMPDIR/out$i" 3>&- & done
 	wait
 	cat "$BATS_TEST_TMPDIR"/out?
@@ -248,7 +260,7 @@ attempts() {
 		[[ $(psql_owner "SELECT has_table_privilege('$service', '$service.schema_migration', 'INSERT')") == f ]]
 		[[ $(psql_owner "SELECT has_table_privilege('$service', '$service.event_inbox', 'INSERT')") == t ]]
 	done
-	MIGRATE_DATABASE_URL=${MIGRATE_DATABASE_URL/_migrate_test/} psql_owner 'DROP DATABASE arnova_migrate_test'
+	MIGRATE_DATABASE_URL=$owner psql_owner 'DROP DATABASE arnova_migrate_test'
 }
 
 @test "verify finds what does not add up" {
