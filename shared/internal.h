@@ -70,6 +70,11 @@ const char *json_string(const struct json *json);
  * pass Luhn's check; phone, postal_code and tracking_number are exempt. */
 bool holds_card_number(const struct json *json);
 
+/* ---- calendar.c ---- */
+
+bool is_date(const char *text); /* YYYY-MM-DD, a day of the calendar */
+bool is_time(const char *text); /* RFC 3339, with the offset */
+
 /* ---- scalar.c ---- */
 
 /* A value of any kind but OBJECT and LIST in the form that parameters have; NULL: *fault says
@@ -77,7 +82,7 @@ bool holds_card_number(const struct json *json);
 const char *scalar_check(struct arena *arena, const struct field *field, const char *text,
                          const char **fault);
 
-/* ---- shape.c ---- */
+/* ---- params.c ---- */
 
 struct param {
 	const char *name;
@@ -99,11 +104,21 @@ struct errors {
 };
 void errors_add(struct errors *errors, const char *field, const char *message);
 
+/* Declares every field that is not READ_ONLY as not sent. */
+void params_declare(struct params *params, const struct field *shape);
+const struct field *field_find(const struct field *shape, const char *name); /* or NULL */
+
+#define WHOLE_INPUT "non_field_errors" /* the name under which errors of no single field go */
+
+/* ---- shape.c ---- */
+
 /* Checks a parsed body (json) against the shape and declares a parameter for every field that
  * is not READ_ONLY, plus "body": the object of the fields sent, canonical, in the shape's order
  * (MONEY as string, INTEGER as number, BOOLEAN as such, the rest as string or null). */
 void shape_check_body(struct arena *arena, const struct field *shape, const struct json *json,
                       struct params *params, struct errors *errors);
+
+/* ---- query_string.c ---- */
 
 /* The same for a query string ("a=1&b=2", percent-encoded).  Unknown names are ignored, a name
  * given twice and a malformed encoding are errors. */

@@ -40,7 +40,9 @@ static bool fail(struct scan *scan, const char *fault)
 /* The next byte; NUL at the end of the text, where a NUL byte would be a fault as well. */
 static char peek(const struct scan *scan)
 {
-	return scan->at < scan->size ? scan->text[scan->at] : '\0';
+	if (scan->at == scan->size)
+		return '\0';
+	return scan->text[scan->at];
 }
 
 static bool unexpected(struct scan *scan)

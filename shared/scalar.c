@@ -10,9 +10,8 @@
 #define LOCAL_MAX 64 /* of an address, in front of the @ (RFC 5321) */
 #define LABEL_MAX 63 /* of a domain */
 #define DECIMALS_MAX 3
-#define WHOLE_MAX 10    /* digits of an amount in front of the point */
-#define QUOTED_MAX 64   /* bytes of a refused choice that the message repeats */
-#define OFFSET_HOURS 15 /* the largest time zone offset of PostgreSQL */
+#define WHOLE_MAX 10  /* digits of an amount in front of the point */
+#define QUOTED_MAX 64 /* bytes of a refused choice that the message repeats */
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS "0123456789"
@@ -37,19 +36,22 @@ static const char *refused(struct scalar *scalar, const char *fault)
 /* Bytes of the white space that starts here, as Python's strip() knows it; 0 for none. */
 static size_t space_size(const char *text)
 {
+	static const char *const spaces[] = {
+		"\xC2\x85",     "\xC2\xA0",     "\xE1\x9A\x80", "\xE2\x80\xA8",
+		"\xE2\x80\xA9", "\xE2\x80\xAF", "\xE2\x81\x9F", "\xE3\x80\x80",
+	};
 	const unsigned char *c = (const unsigned char *)text;
 
 	if (*c == ' ' || (*c >= '\t' && *c <= '\r') || (*c >= 0x1C && *c <= 0x1F))
 		return 1;
-	if (c[0] == 0xC2)
-		return c[1] == 0x85 || c[1] == 0xA0 ? 2 : 0;
-	if (c[0] == 0xE1)
-		return c[1] == 0x9A && c[2] == 0x80 ? 3 : 0;
-	if (c[0] == 0xE2 && c[1] == 0x80)
-		return c[2] <= 0x8A || c[2] == 0xA8 || c[2] == 0xA9 || c[2] == 0xAF ? 3 : 0;
-	if (c[0] == 0xE2)
-		return c[1] == 0x81 && c[2] == 0x9F ? 3 : 0;
-	return c[0] == 0xE3 && c[1] == 0x80 && c[2] == 0x80 ? 3 : 0;
+	if (*c < 0x80)
+		return 0;
+	if (c[0] == 0xE2 && c[1] == 0x80 && c[2] <= 0x8A) /* U+2000 to U+200A */
+		return 3;
+	for (size_t i = 0; i < COUNT(spaces); i++)
+		if (!strncmp(text, spaces[i], strlen(spaces[i])))
+			return strlen(spaces[i]);
+	return 0;
 }
 
 static const char *trimmed(struct arena *arena, const char *text)
@@ -309,71 +311,9 @@ static const char *check_ids(struct scalar *scalar)
 
 /* ---- Dates ---- */
 
-/* So many digits as a number within the range; moves on behind them. */
-static bool read_part(const char **text, size_t digits, int min, int max, int *value)
-{
-	if (strspn(*text, DIGITS) < digits)
-		return false;
-	*value = 0;
-	for (size_t i = 0; i < digits; i++)
-		*value = *value * 10 + *(*text)++ - '0';
-	return *value >= min && *value <= max;
-}
-
-static bool skip(const char **text, const char *any)
-{
-	return **text && strchr(any, **text) && (*text)++;
-}
-
-/* PostgreSQL has no year 0. */
-static bool read_date(const char **text)
-{
-	static const int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-	int year, month, day;
-
-	if (!read_part(text, 4, 1, 9999, &year) || !skip(text, "-") ||
-	    !read_part(text, 2, 1, 12, &month) || !skip(text, "-") ||
-	    !read_part(text, 2, 1, 31, &day))
-		return false;
-
-	bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-
-	return day <= lengths[month - 1] + (month == 2 && leap);
-}
-
-static bool read_offset(const char **text)
-{
-	int hours, minutes;
-
-	if (skip(text, "Zz"))
-		return true;
-	return skip(text, "+-") && read_part(text, 2, 0, OFFSET_HOURS, &hours) &&
-	       skip(text, ":") && read_part(text, 2, 0, 59, &minutes);
-}
-
-static bool is_time(const char *text)
-{
-	int part;
-
-	if (!read_date(&text) || !skip(&text, "Tt ") || !read_part(&text, 2, 0, 23, &part) ||
-	    !skip(&text, ":") || !read_part(&text, 2, 0, 59, &part) || !skip(&text, ":") ||
-	    !read_part(&text, 2, 0, 59, &part))
-		return false;
-	if (skip(&text, ".")) {
-		size_t digits = strspn(text, DIGITS);
-
-		if (!digits || digits > 9)
-			return false;
-		text += digits;
-	}
-	return read_offset(&text) && !*text;
-}
-
 static const char *check_date(struct scalar *scalar)
 {
-	const char *text = scalar->text;
-
-	if (read_date(&text) && !*text)
+	if (is_date(scalar->text))
 		return scalar->text;
 	return refused(scalar,
 	               "Date has wrong format. Use one of these formats instead: YYYY-MM-DD.");

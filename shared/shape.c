@@ -1,74 +1,11 @@
-/* shape.c: bodies and query strings against their shapes. */
-#include <assert.h>
+/* shape.c: bodies against their shapes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
 
-#define ERRORS_MAX 100           /* fields that one answer names */
-#define MEMBERS_MAX 50           /* of an object whose shape declares none */
-#define WHOLE "non_field_errors" /* what concerns no single field */
-#define BAD_ENCODING "Malformed percent-encoding."
-
-/* ---- Parameters ---- */
-
-void params_set(struct params *params, const char *name, const char *value, bool sent)
-{
-	struct param *param = params_find(params, name);
-
-	if (!param) {
-		assert(params->count < LIMIT_PARAMETERS);
-		param = &params->list[params->count++];
-	}
-	*param = (struct param){name, value, sent};
-}
-
-struct param *params_find(struct params *params, const char *name)
-{
-	for (size_t i = 0; i < params->count; i++)
-		if (!strcmp(params->list[i].name, name))
-			return &params->list[i];
-	return NULL;
-}
-
-/* A field's name would replace the part of the path that says which row is meant. */
-static void declare(struct params *params, const struct field *shape)
-{
-	for (const struct field *field = shape; field->name; field++) {
-		if (field->flags & READ_ONLY)
-			continue;
-		assert(!params_find(params, field->name));
-		params_set(params, field->name, NULL, false);
-	}
-}
-
-static const struct field *find_field(const struct field *shape, const char *name)
-{
-	for (; shape->name; shape++)
-		if (!strcmp(shape->name, name))
-			return shape;
-	return NULL;
-}
-
-/* ---- Errors ---- */
-
-/* A field's first error is the one that is told. */
-void errors_add(struct errors *errors, const char *field, const char *message)
-{
-	struct arena *arena = errors->text.arena;
-	const char *start;
-
-	if (errors->count >= ERRORS_MAX)
-		return;
-	start = arena_printf(arena, "%s:[", json_quote(arena, field));
-	if (errors->count && strstr(errors->text.bytes, start))
-		return;
-	text_printf(&errors->text, "%s%s%s]", errors->count++ ? "," : "", start,
-	            json_quote(arena, message));
-}
-
-/* ---- Bodies ---- */
+#define MEMBERS_MAX 50 /* of an object whose shape declares none */
 
 struct walk {
 	struct arena *arena;
@@ -294,11 +231,26 @@ static struct value check_value(struct walk *walk, const struct field *field,
 	return check_scalar(walk, field, json, where);
 }
 
+/* A field of an object; refused also where there is nothing to take. */
+static struct value check_member(struct walk *walk, const struct field *field,
+                                 const struct json *json, const char *prefix)
+{
+	const struct json *member = json_member(json, field->name);
+	const char *where = arena_printf(walk->arena, "%s%s", prefix, field->name);
+
+	if (field->flags & READ_ONLY)
+		return refusal;
+	if (member)
+		return check_value(walk, field, member, where);
+	return field->flags & REQUIRED ? refuse(walk, where, "This field is required.")
+	                               : refusal;
+}
+
 static void refuse_unknown(struct walk *walk, const struct field *shape,
                            const struct json *json, const char *prefix)
 {
 	for (const struct json *child = json_first(json); child; child = json_next(child))
-		if (!find_field(shape, json_name(child)))
+		if (!field_find(shape, json_name(child)))
 			errors_add(walk->errors,
 			           arena_printf(walk->arena, "%s%s", prefix, json_name(child)),
 			           "Unknown field.");
@@ -313,23 +265,13 @@ static const char *check_members(struct walk *walk, const struct field *shape,
 	size_t errors = walk->errors->count;
 
 	for (const struct field *field = shape; field->name; field++) {
-		const struct json *member = json_member(json, field->name);
-		const char *where = arena_printf(walk->arena, "%s%s", prefix, field->name);
-		struct value value;
+		struct value value = check_member(walk, field, json, prefix);
 
-		if (field->flags & READ_ONLY)
+		if (!value.json)
 			continue;
-		if (!member) {
-			if (field->flags & REQUIRED)
-				errors_add(walk->errors, where, "This field is required.");
-			continue;
-		}
-		value = check_value(walk, field, member, where);
+		text_printf(&out, "%s\"%s\":%s", out.size ? "," : "{", field->name, value.json);
 		if (params)
 			params_set(params, field->name, value.text, true);
-		if (value.json)
-			text_printf(&out, "%s\"%s\":%s", out.size ? "," : "{", field->name,
-			            value.json);
 	}
 	refuse_unknown(walk, shape, json, prefix);
 	text_printf(&out, out.size ? "}" : "{}");
@@ -341,87 +283,10 @@ void shape_check_body(struct arena *arena, const struct field *shape, const stru
 {
 	struct walk walk = {arena, errors};
 
-	declare(params, shape);
+	params_declare(params, shape);
 	if (json_kind(json) == JSON_OBJECT)
 		params_set(params, "body", check_members(&walk, shape, json, "", params), true);
 	else
-		refuse_type(&walk, WHOLE, json,
+		refuse_type(&walk, WHOLE_INPUT, json,
 		            "Invalid data. Expected a dictionary, but got *.");
-}
-
-/* ---- Query strings ---- */
-
-static int hex_value(char c)
-{
-	const char *digits = "0123456789abcdef0123456789ABCDEF";
-	const char *found = c ? strchr(digits, c) : NULL;
-
-	return found ? (int)(found - digits) % 16 : -1;
-}
-
-char *percent_decode(struct arena *arena, const char *text, size_t size, bool plus_is_space)
-{
-	char *out = arena_copy(arena, text, size), *to = out;
-
-	for (size_t i = 0; i < size; i++, to++) {
-		*to = text[i] == '+' && plus_is_space ? ' ' : text[i];
-		if (*to != '%')
-			continue;
-
-		int high = i + 2 < size ? hex_value(text[i + 1]) : -1;
-		int low = i + 2 < size ? hex_value(text[i + 2]) : -1;
-
-		if (high < 0 || low < 0)
-			return NULL;
-		*to = (char)(high * 16 + low);
-		i += 2;
-	}
-	*to = '\0';
-	for (char *c = out; c < to;) {
-		size_t bytes = *c ? utf8_size(c, (size_t)(to - c)) : 0;
-
-		if (!bytes)
-			return NULL;
-		c += bytes;
-	}
-	return out;
-}
-
-static void check_pair(struct walk *walk, const struct field *shape, const char *pair,
-                       size_t size, struct params *params)
-{
-	const char *equals = memchr(pair, '=', size);
-	size_t split = equals ? (size_t)(equals - pair) : size;
-	const char *name = percent_decode(walk->arena, pair, split, true);
-	const char *value = equals ? equals + 1 : pair + size, *fault;
-	const struct field *field = name ? find_field(shape, name) : NULL;
-	struct param *param = field ? params_find(params, name) : NULL;
-
-	value = percent_decode(walk->arena, value, (size_t)(pair + size - value), true);
-	if (!name || !value) {
-		errors_add(walk->errors, name ? name : WHOLE, BAD_ENCODING);
-	} else if (param && param->sent) {
-		errors_add(walk->errors, name, "This parameter may be given only once.");
-	} else if (param) {
-		params_set(params, field->name, scalar_check(walk->arena, field, value, &fault),
-		           true);
-		if (fault)
-			errors_add(walk->errors, name, fault);
-	}
-}
-
-void shape_check_query(struct arena *arena, const struct field *shape, const char *query,
-                       struct params *params, struct errors *errors)
-{
-	struct walk walk = {arena, errors};
-
-	declare(params, shape);
-	for (size_t size; *query; query += size + (query[size] == '&')) {
-		size = strcspn(query, "&");
-		if (size)
-			check_pair(&walk, shape, query, size, params);
-	}
-	for (const struct field *field = shape; field->name; field++)
-		if (field->flags & REQUIRED && !params_find(params, field->name)->sent)
-			errors_add(errors, field->name, "This field is required.");
 }

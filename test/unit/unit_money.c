@@ -48,7 +48,7 @@ static int sql_decimals(const char *sql, const char *code)
 
 	if (!then && end)
 		then = strstr(body, "ELSE ");
-	return then ? atoi(then + 5) : -1;
+	return then ? (int)strtol(then + 5, NULL, 10) : -1;
 }
 
 /* Amounts there and back: as text, and as Stripe's. */
