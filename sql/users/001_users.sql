@@ -120,16 +120,26 @@ SELECT t.jti_hash, f.id AS family, u.id AS user_id, u.is_staff,
   JOIN session_family f ON f.id = t.family_id
   JOIN auth_user u ON u.id = f.user_id;
 
+-- An address that doubles as a username would be told as username_taken, whichever of two
+-- constraints PostgreSQL looks at first: so one at a time may ask for it, and is told which it is.
+CREATE FUNCTION claim_email(p_email text, p_user_id bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('email ' || lower(p_email), 0));
+  IF EXISTS (SELECT FROM auth_user u WHERE lower(u.email) = lower(p_email) AND u.email <> ''
+                                       AND u.id IS DISTINCT FROM p_user_id) THEN
+    PERFORM problem(409, 'email_taken');
+  END IF;
+END
+$$;
+
 CREATE FUNCTION create_account(p_email text, p_username text, p_password text, p_first_name text,
                                p_last_name text, p_is_staff boolean) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
   created bigint;
 BEGIN
-  -- A username is the address where none was chosen: then the address is what is taken.
-  IF EXISTS (SELECT FROM auth_user u WHERE lower(u.email) = lower(p_email) AND u.email <> '') THEN
-    PERFORM problem(409, 'email_taken');
-  END IF;
+  PERFORM claim_email(p_email, NULL);
   -- Or somebody could be shut out by an account that has his address for a name.
   IF p_username LIKE '%@%' AND lower(p_username) <> lower(p_email) THEN
     PERFORM invalid('username', 'A username with an @ must be your own email address.');
@@ -208,10 +218,7 @@ BEGIN
   IF p_date_of_birth > current_date THEN
     PERFORM invalid('date_of_birth', 'Ensure this date is not in the future.');
   END IF;
-  IF EXISTS (SELECT FROM auth_user u
-              WHERE lower(u.email) = lower(p_email) AND u.email <> '' AND u.id <> p_user_id) THEN
-    PERFORM problem(409, 'email_taken');
-  END IF;
+  PERFORM claim_email(p_email, p_user_id);
   UPDATE auth_user
      SET email = p_email, first_name = coalesce(p_first_name, ''), last_name = coalesce(p_last_name, ''),
          username = CASE WHEN lower(username) = lower(email) AND length(p_email) <= 150

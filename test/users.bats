@@ -1,0 +1,533 @@
+# users.bats: accounts, sessions, profiles, and what siblings ask about them.
+# shellcheck shell=bash disable=SC2154
+
+AUTH=/api/v1/auth
+PASSWORD='correct horse battery'
+
+setup() {
+	load helper
+	email=$(random 8)@example.com
+}
+
+# join [JSON...]: registers $email; the later JSON objects win.
+join() {
+	api POST $AUTH/register/ "$(jq -cs add <<<"{\"email\":\"$email\",\"password\":\"$PASSWORD\"} $*")"
+}
+
+# sign_in NAME PASSWORD
+sign_in() {
+	api POST $AUTH/login/ "{\"username\":\"$1\",\"password\":\"$2\"}"
+}
+
+# refresh TOKEN
+refresh() {
+	api POST $AUTH/refresh/ "{\"refresh\":\"$1\"}"
+}
+
+# The claims of a token.
+claims() {
+	local payload=${1#*.}
+	jq -rR 'gsub("-";"+") | gsub("_";"/") | @base64d' <<<"${payload%.*}"
+}
+
+claim() {
+	claims "$1" | jq -r "$2"
+}
+
+# stored EMAIL PASSWORD-AS-DJANGO-STORES-IT: an account that another program made.
+stored() {
+	psql_as users "INSERT INTO users.auth_user (email, username, password)
+		VALUES ('$1', '$1', '$2') RETURNING id"
+}
+
+of_account() {
+	psql_as users "SELECT $1 FROM users.auth_user WHERE lower(email) = lower('$email')"
+}
+
+ask() {
+	TOKEN=${SERVICE_TOKEN%%,*} api GET "$USERS_SERVICE_URL/internal/v1/$1"
+}
+
+# ---- Registration.
+
+@test "registering answers with the account and both tokens" {
+	join '{"first_name":"Ann","last_name":"Lee"}'
+	expect_status 201
+	expect_header Location /api/v1/auth/profile/
+	expect_header Cache-Control no-store
+	expect_json .user.email "$email"
+	expect_json .user.username "$email"
+	expect_json '.user.first_name + " " + .user.last_name' 'Ann Lee'
+	expect_json .user.is_staff false
+	expect_json .user.last_login null
+	expect_json '.user | keys | length' 10
+	TOKEN=$(json .access) api GET $AUTH/profile/
+	expect_status 200
+	expect_json .email "$email"
+}
+
+@test "a token says what simplejwt's say, for 15 minutes and 7 days" {
+	join
+	local access refresh
+	access=$(json .access) refresh=$(json .refresh)
+	[[ ${access%%.*} == eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9 ]]
+	[[ $(claims "$access" | jq -r 'keys | join(" ")') == 'exp fam iat is_staff iss jti token_type user_id' ]]
+	[[ $(claim "$access" '.exp - .iat') == 900 && $(claim "$refresh" '.exp - .iat') == 604800 ]]
+	[[ $(claim "$access" .token_type) == access && $(claim "$refresh" .token_type) == refresh ]]
+	[[ $(claim "$access" '.user_id | type') == string && $(claim "$access" .iss) == arnova ]]
+	[[ $(claim "$access" .fam) == $(claim "$refresh" .fam) ]]
+	[[ $(claim "$access" .jti) != $(claim "$refresh" .jti) ]]
+}
+
+@test "a password is stored as argon2id with a salt of its own, and no token is stored" {
+	join
+	local hash jti
+	hash=$(of_account password)
+	jti=$(claim "$(json .refresh)" .jti)
+	[[ $hash =~ ^argon2\$argon2id\$v=19\$m=19456,t=2,p=1\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$ ]]
+	[[ $(psql_as users "SELECT count(*) FROM users.refresh_token
+		WHERE jti_hash = encode(sha256('$jti'), 'hex')") == 1 ]]
+	[[ $(psql_as users "SELECT count(*) FROM users.refresh_token WHERE jti_hash = '$jti'") == 0 ]]
+}
+
+@test "a taken address is email_taken in any case, a taken name username_taken" {
+	join '{"username":"Ann-'"$email"'"}'
+	expect_problem 400 invalid
+	local name
+	name=ann-$(random 6)
+	join "{\"username\":\"$name\"}"
+	expect_status 201
+	expect_json .user.username "$name"
+	join
+	expect_problem 409 email_taken
+	join "{\"email\":\"${email^^}\"}"
+	expect_problem 409 email_taken
+	join "{\"email\":\"x$email\",\"username\":\"$name\"}"
+	expect_problem 409 username_taken
+}
+
+@test "of ten registrations of one address at once one succeeds" {
+	local folder=$BATS_TEST_TMPDIR i
+	for i in {1..10}; do
+		(join && echo "$status $(json '.code // "created"')" >"$folder/answer-$i") &
+	done
+	wait
+	[[ $(cat "$folder"/answer-* | sort | uniq -c | tr -s ' \n' ' ') == ' 1 201 created 9 409 email_taken ' ]]
+}
+
+@test "all errors of a registration are told at once" {
+	api POST $AUTH/register/ '{}'
+	expect_problem 400 invalid
+	expect_json '.errors | tostring' '{"email":["This field is required."],"password":["This field is required."]}'
+	join '{"email":"no","password":"short","first_name":5,"is_superuser":true}'
+	expect_problem 400 invalid
+	expect_json .errors.email[0] 'Enter a valid email address.'
+	expect_json .errors.password[0] 'Ensure this field has at least 8 characters.'
+	expect_json .errors.first_name[0] 'Not a valid string.'
+	expect_json .errors.is_superuser[0] 'Unknown field.'
+}
+
+@test "what an account shows and nobody sets is ignored" {
+	join '{"id":1,"is_staff":true,"date_joined":"2000-01-01T00:00:00Z","last_login":null}'
+	expect_status 201
+	expect_json .user.is_staff false
+	[[ $(of_account "is_staff OR is_superuser OR date_joined < '2001-01-01'") == f ]]
+}
+
+@test "weak passwords are refused, long and strange ones are kept whole" {
+	local weak long
+	for weak in 1234567 12345678901 password Password123 qwertyuiop iloveyou "$email" "${email%@*}"; do
+		join "{\"password\":\"$weak\"}"
+		expect_problem 400 invalid
+		expect_json '.errors | keys | tostring' '["password"]'
+	done
+	join '{"password":"elizabeth.bennet","first_name":"Elizabeth","last_name":"Bennet"}'
+	expect_problem 400 invalid
+	long=$(printf 'x%.0s' {1..257})
+	join "{\"password\":\"$long\"}"
+	expect_problem 400 invalid
+	long="  ä😀\\u0001${long:7} "
+	join "{\"password\":\"$long\"}"
+	expect_status 201
+	sign_in "$email" "$long"
+	expect_status 200
+	sign_in "$email" "${long% }"
+	expect_problem 401 no_active_account
+	join '{"password":"cut\u0000here and on"}'
+	expect_problem 400 parse_error
+}
+
+@test "a long address gets a username of its own" {
+	email=$(printf 'x%.0s' {1..64})@$(printf 'y%.0s' {1..60}).$(printf 'z%.0s' {1..60}).$(random 8).com
+	join
+	expect_status 201
+	expect_json '.user.username | startswith("user-")' true
+	sign_in "$email" "$PASSWORD"
+	expect_status 200
+}
+
+# ---- Signing in.
+
+@test "signing in takes a username, an address there, or an address of its own" {
+	local name
+	name=ann-$(random 6)
+	join "{\"username\":\"$name\"}"
+	sign_in "$name" "$PASSWORD"
+	expect_status 200
+	expect_json 'keys | join(" ")' 'access refresh user'
+	expect_json .user.username "$name"
+	expect_json '.user.last_login != null' true
+	sign_in "${email^^}" "$PASSWORD"
+	expect_status 200
+	api POST $AUTH/login/ "{\"email\":\"$email\",\"password\":\"$PASSWORD\"}"
+	expect_status 200
+	api POST $AUTH/login/ "{\"email\":\"$name\",\"password\":\"$PASSWORD\"}"
+	expect_status 200
+}
+
+@test "what is missing at sign-in is told at once" {
+	api POST $AUTH/login/ '{}'
+	expect_problem 400 invalid
+	expect_json '.errors | keys | join(" ")' 'password username'
+	api POST $AUTH/login/ '{"username":"x"}'
+	expect_json '.errors | tostring' '{"password":["This field is required."]}'
+	api POST $AUTH/login/ '{"password":"x"}'
+	expect_json '.errors | tostring' '{"username":["This field is required."]}'
+}
+
+@test "an unknown name, a wrong password and a disabled account get the same answer" {
+	local first
+	join
+	sign_in "$email" 'correct horse batterY'
+	expect_problem 401 no_active_account
+	expect_header WWW-Authenticate Bearer
+	first=$(json 'del(.request_id)')
+	sign_in "x$email" "$PASSWORD"
+	[[ $(json 'del(.request_id)') == "$first" ]]
+	psql_as users "UPDATE users.auth_user SET is_active = false WHERE email = '$email'"
+	sign_in "$email" "$PASSWORD"
+	expect_problem 401 no_active_account
+	[[ $(json 'del(.request_id)') == "$first" ]]
+}
+
+# Milliseconds of the middle one of seven refused sign-ins.
+refusal_time() {
+	for _ in {1..7}; do
+		curl -s -o "$BATS_TEST_TMPDIR/body" -w '%{time_total}\n' -H 'Content-Type: application/json' \
+			-d "{\"username\":\"$1\",\"password\":\"wrong horse battery\"}" "$BASE$AUTH/login/"
+	done | sort -n | awk 'NR == 4 {print int($1 * 1000)}'
+}
+
+@test "an unknown name takes as long as a wrong password" {
+	join
+	local wrong unknown
+	wrong=$(refusal_time "$email") unknown=$(refusal_time "x$email")
+	echo "wrong password: $wrong ms, unknown name: $unknown ms"
+	((unknown * 2 > wrong && wrong * 2 > unknown && unknown > 10))
+}
+
+@test "failed sign-ins are kept by account and address" {
+	join
+	local account
+	account=$(of_account id)
+	sign_in "$email" wrong-password
+	sign_in "${email^^}" wrong-password
+	sign_in "Nobody-$email" wrong-password
+	[[ $(psql_as users "SELECT count(*) FROM users.failed_sign_in
+		WHERE account = 'user $account' AND client = '127.0.0.1'") == 2 ]]
+	[[ $(psql_as users "SELECT count(*) FROM users.failed_sign_in
+		WHERE account = encode(sha256('nobody-$email'), 'hex')") == 1 ]]
+}
+
+@test "Django's hashes sign in; weaker ones are replaced, stronger ones kept" {
+	local argon='argon2$argon2id$v=19$m=102400,t=2,p=8$dkdpTFRsdTV5Wm54WWl5ZzRyaVF2eQ$2wIHOQvUHZMxyLs5HVFfTA'
+	local weak='argon2$argon2id$v=19$m=512,t=2,p=2$c2Vhc2FsdDg$ulHaTNXMrgZA9lLEf9wMjw'
+	local pbkdf2='pbkdf2_sha256$260000$seasaltseasalt$gs7WRmqZQofKG82axHz7Ky3ABAZPqKd538jDm9zuF/A='
+	local hash
+	for hash in "$argon" "$weak" "$pbkdf2"; do
+		email=$(random 8)@example.com
+		stored "$email" "$hash"
+		sign_in "$email" 'wrong horse battery'
+		expect_problem 401 no_active_account
+		[[ $(of_account password) == "$hash" ]]
+		sign_in "$email" "$PASSWORD"
+		expect_status 200
+		if [[ $hash == "$argon" ]]; then
+			[[ $(of_account password) == "$hash" ]]
+		else
+			[[ $(of_account password) == 'argon2$argon2id$v=19$m=19456,t=2,p=1$'* ]]
+		fi
+		sign_in "$email" "$PASSWORD"
+		expect_status 200
+	done
+}
+
+@test "hashes that cannot be read let nobody in" {
+	local hash
+	for hash in '' '!unusable' 'md5$salt$hash' 'argon2$argon2id$v=19$m=4294967295,t=9,p=1$c2FsdHNhbHQ$aGFzaA'; do
+		email=$(random 8)@example.com
+		stored "$email" "$hash"
+		sign_in "$email" "$PASSWORD"
+		expect_problem 401 no_active_account
+	done
+}
+
+# ---- Refresh.
+
+@test "a refresh token is rotated: the successor works, and the claims are fresh" {
+	join
+	local first=$(json .refresh) second
+	refresh "$first"
+	expect_status 200
+	expect_json 'keys | join(" ")' 'access refresh'
+	second=$(json .refresh)
+	[[ $(claim "$first" .fam) == $(claim "$second" .fam) ]]
+	[[ $(claim "$first" .jti) != $(claim "$second" .jti) ]]
+	TOKEN=$(json .access) api GET $AUTH/profile/
+	expect_status 200
+	refresh "$second"
+	expect_status 200
+}
+
+@test "a second use within ten seconds gives the same successor, which lives on" {
+	join
+	local first=$(json .refresh) second
+	refresh "$first"
+	second=$(json .refresh)
+	refresh "$first"
+	expect_status 200
+	[[ $(claims "$(json .refresh)") == $(claims "$second") ]]
+	refresh "$second"
+	expect_status 200
+}
+
+@test "twenty uses at once give one successor" {
+	join
+	local first=$(json .refresh) folder=$BATS_TEST_TMPDIR i
+	for i in {1..20}; do
+		(refresh "$first" && claim "$(json .refresh)" .jti >"$folder/jti-$i") &
+	done
+	wait
+	[[ $(cat "$folder"/jti-* | wc -l) == 20 && $(cat "$folder"/jti-* | sort -u | wc -l) == 1 ]]
+}
+
+@test "a use after ten seconds ends the family, the newest token included" {
+	join
+	local first=$(json .refresh) second family
+	family=$(claim "$first" .fam)
+	refresh "$first"
+	second=$(json .refresh)
+	psql_as users "UPDATE users.refresh_token SET used_at = used_at - interval '11 seconds'
+		WHERE family_id = '$family' AND used_at IS NOT NULL"
+	refresh "$first"
+	expect_problem 401 token_not_valid
+	[[ $(psql_as users "SELECT ended_at IS NOT NULL FROM users.session_family WHERE id = '$family'") == t ]]
+	refresh "$second"
+	expect_problem 401 token_not_valid
+	refresh "$first"
+	expect_problem 401 token_not_valid
+	sign_in "$email" "$PASSWORD"
+	expect_status 200
+}
+
+@test "no family outlives its thirty days" {
+	join
+	local first=$(json .refresh) family
+	family=$(claim "$first" .fam)
+	[[ $(psql_as users "SELECT expires_at - created_at FROM users.session_family WHERE id = '$family'") == '30 days' ]]
+	psql_as users "UPDATE users.session_family SET expires_at = now() + interval '5 minutes' WHERE id = '$family'"
+	refresh "$first"
+	expect_status 200
+	(($(claim "$(json .refresh)" '.exp - .iat') <= 300 && $(claim "$(json .access)" '.exp - .iat') <= 300))
+	psql_as users "UPDATE users.session_family SET expires_at = now() WHERE id = '$family'"
+	refresh "$(json .refresh)"
+	expect_problem 401 token_not_valid
+}
+
+@test "disabling, and a change of role, end all sessions" {
+	local change token family
+	for change in 'is_active = false' 'is_staff = true'; do
+		email=$(random 8)@example.com
+		join
+		token=$(json .refresh)
+		family=$(claim "$token" .fam)
+		psql_as users "UPDATE users.auth_user SET $change WHERE email = '$email'"
+		refresh "$token"
+		expect_problem 401 token_not_valid
+		ask 'ended-sessions/?since=2020-01-01T00:00:00Z'
+		expect_status 200
+		expect_json "[.families[] | select(.family == \"$family\")] | length" 1
+		[[ $change != is_active* ]] || expect_json "[.users[] | select(. == $(of_account id))] | length" 1
+	done
+	sign_in "$email" "$PASSWORD"
+	[[ $(claim "$(json .access)" .is_staff) == true ]]
+	psql_as users "UPDATE users.session_family SET ended_at = now() - interval '16 minutes' WHERE id = '$family'"
+	ask ended-sessions/
+	expect_json "[.families[] | select(.family == \"$family\")] | length" 0
+}
+
+@test "what is no refresh token is refused" {
+	join
+	local access=$(json .access) first=$(json .refresh)
+	refresh "$access"
+	expect_problem 401 token_not_valid
+	refresh "${first%?}"
+	expect_problem 401 token_not_valid
+	refresh ..
+	expect_problem 401 token_not_valid
+	api POST $AUTH/refresh/ '{}'
+	expect_problem 400 invalid
+	psql_as users "DELETE FROM users.auth_user WHERE email = '$email'"
+	refresh "$first"
+	expect_problem 401 token_not_valid
+}
+
+# ---- Profile.
+
+@test "a profile is read, changed in part and replaced" {
+	join '{"first_name":"Ann"}'
+	local TOKEN=$(json .access)
+	api PATCH $AUTH/profile/ '{"last_name":"Lee","phone":"+49 30 1234","date_of_birth":"1990-02-03"}'
+	expect_status 200
+	expect_json '[.first_name, .last_name, .phone, .date_of_birth] | join(",")' 'Ann,Lee,+49 30 1234,1990-02-03'
+	api PATCH $AUTH/profile/ '{"phone":null}'
+	expect_json '[.last_name, .phone, .date_of_birth] | tostring' '["Lee",null,"1990-02-03"]'
+	api GET $AUTH/profile/
+	api PUT $AUTH/profile/ "$body"
+	expect_status 200
+	expect_json '[.first_name, .last_name, .date_of_birth] | join(",")' 'Ann,Lee,1990-02-03'
+	api PUT $AUTH/profile/ "{\"email\":\"$email\"}"
+	expect_status 200
+	expect_json '[.first_name, .last_name, .phone, .date_of_birth] | tostring' '["","",null,null]'
+	api PATCH $AUTH/profile/ '{"date_of_birth":"2999-01-01"}'
+	expect_problem 400 invalid
+	api PATCH $AUTH/profile/ '{"password":"another horse"}'
+	expect_json .errors.password[0] 'Unknown field.'
+	api PATCH $AUTH/profile/ '{"id":1,"is_staff":true,"username":"root"}'
+	expect_status 200
+	expect_json '[.is_staff, .username] | tostring' "[false,\"$email\"]"
+}
+
+@test "an address changes only with the current password" {
+	join
+	local TOKEN=$(json .access) other
+	other=$(random 8)@example.com
+	api PATCH $AUTH/profile/ "{\"email\":\"$other\"}"
+	expect_problem 400 invalid
+	expect_json .errors.current_password[0] 'This field is required.'
+	api PATCH $AUTH/profile/ "{\"email\":\"$other\",\"current_password\":\"wrong\"}"
+	expect_problem 400 invalid
+	expect_json .errors.current_password[0] 'Invalid password.'
+	[[ $(psql_as users "SELECT count(*) FROM users.failed_sign_in WHERE account = 'user $(of_account id)'") == 1 ]]
+	api PATCH $AUTH/profile/ "{\"email\":\"$other\",\"current_password\":\"$PASSWORD\"}"
+	expect_status 200
+	expect_json '[.email, .username] | join(" ")' "$other $other"
+	sign_in "$email" "$PASSWORD"
+	expect_problem 401 no_active_account
+	sign_in "$other" "$PASSWORD"
+	expect_status 200
+}
+
+@test "nobody takes another's address" {
+	join
+	local taken=$email TOKEN
+	email=$(random 8)@example.com
+	join
+	TOKEN=$(json .access)
+	api PATCH $AUTH/profile/ "{\"email\":\"${taken^^}\",\"current_password\":\"$PASSWORD\"}"
+	expect_problem 409 email_taken
+	[[ $(of_account username) == "$email" ]]
+}
+
+@test "a profile needs a token, and is gone with its account" {
+	api GET $AUTH/profile/
+	expect_problem 401 not_authenticated
+	api PATCH $AUTH/profile/ '{}'
+	expect_problem 401 not_authenticated
+	join
+	local TOKEN=$(json .access)
+	psql_as users "DELETE FROM users.auth_user WHERE email = '$email'"
+	api GET $AUTH/profile/
+	expect_problem 404 not_found
+	api PATCH $AUTH/profile/ '{"first_name":"Ann"}'
+	expect_problem 404 not_found
+}
+
+# ---- Siblings.
+
+@test "siblings see an account with one of its addresses" {
+	join
+	local id address
+	id=$(of_account id)
+	address=$(psql_as users "INSERT INTO users.users_address (user_id, name, line1, city, postal_code, country)
+		VALUES ($id, 'Ann', 'Street 1', 'Berlin', '10115', 'DE') RETURNING id")
+	ask "users/$id/"
+	expect_status 200
+	expect_json '[.id, .email, .username, .is_staff, .is_active, .address] | tostring' \
+		"[$id,\"$email\",\"$email\",false,true,null]"
+	ask "users/$id/?address_id=$address"
+	expect_json '[.address.id, .address.city, .address.country] | join(" ")' "$address Berlin DE"
+	ask "users/1/?address_id=$address"
+	expect_status 200 404
+	[[ $status == 404 ]] || expect_json .address null
+	ask users/9007199254740991/
+	expect_problem 404 not_found
+}
+
+@test "an event takes effect once" {
+	local event
+	event=$(psql_as users 'SELECT gen_random_uuid()')
+	event="{\"event_id\":\"$event\",\"type\":\"order.confirmed\",\"aggregate_id\":5,\"version\":1,\"payload\":{}}"
+	TOKEN=${SERVICE_TOKEN%%,*} api POST "$USERS_SERVICE_URL/internal/v1/events/" "$event"
+	expect_json .applied true
+	TOKEN=${SERVICE_TOKEN%%,*} api POST "$USERS_SERVICE_URL/internal/v1/events/" "$event"
+	expect_json .applied false
+}
+
+# violates CONSTRAINT SQL
+violates() {
+	local told
+	! told=$(psql_as users "$2" 2>&1) || complain "$1: taken" || return
+	[[ $told == *\"$1\"* ]] || complain "$told"
+}
+
+@test "the tables refuse what must not be" {
+	join
+	local id
+	id=$(of_account id)
+	psql_as users "INSERT INTO users.users_saveditem (user_id, product_id) VALUES ($id, 1)"
+	violates saved_item_taken "INSERT INTO users.users_saveditem (user_id, product_id) VALUES ($id, 1)"
+	violates address_country_form "INSERT INTO users.users_address (user_id, name, line1, city, postal_code, country)
+		VALUES ($id, 'Ann', 'Street 1', 'Berlin', '10115', 'de')"
+	violates successor_of_used "UPDATE users.refresh_token SET successor = 'x'"
+	violates successor_taken "UPDATE users.refresh_token SET used_at = now(), successor = 'same'"
+	violates email_taken "INSERT INTO users.auth_user (email, username, password) VALUES ('${email^^}', 'y$email', '')"
+	psql_as users "INSERT INTO users.auth_user (username, password) VALUES ('1$email', ''), ('2$email', '')"
+}
+
+# ---- The first account of staff.
+
+create_superuser() {
+	run "${ARNOVA_BUILD:-build}/arnova" createsuperuser "$@" <<<"${LINE-$PASSWORD}"
+}
+
+@test "createsuperuser makes an account of staff" {
+	create_superuser --email "$email" --username "boss-$email" --password-stdin
+	[[ $status == 1 && $output == *'must be your own email address'* ]]
+	create_superuser --email "$email" --password-stdin
+	[[ $status == 0 && $output == "created the superuser $email" ]]
+	[[ $(of_account 'is_staff AND is_superuser') == t ]]
+	sign_in "$email" "$PASSWORD"
+	expect_status 200
+	expect_json .user.is_staff true
+	create_superuser --email "$email" --password-stdin
+	[[ $status == 1 && $output == *'already exists'* ]]
+	LINE=password create_superuser --email "x$email" --password-stdin
+	[[ $status == 1 && $output == *'too common'* ]]
+	LINE="$email" create_superuser --email "$email" --password-stdin
+	[[ $status == 1 && $output == *'too similar'* ]]
+	create_superuser --email no --password-stdin
+	[[ $status == 1 && $output == *'valid email'* ]]
+	create_superuser --email "$email"
+	[[ $status == 2 ]]
+}
