@@ -20,6 +20,7 @@ struct verb {
 static const struct verb verbs[] = {
 	{"migrate",         "",                          "bring the schemas up to date", verb_migrate},
 	{"createsuperuser", "--email E [--username U] --password-stdin", "make an account of staff", verb_createsuperuser},
+	{"import",          "products [--currency USD] FILE...", "take products from Shopify's files", verb_import},
 	{"relay",           "[--once]",                  "deliver events, finish what waits", verb_relay},
 	{"expire",          "",                          "finish the orders that wait, once", verb_expire},
 	{"reconcile",       "",                          "finish the payments that wait, once", verb_reconcile},
