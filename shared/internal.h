@@ -136,10 +136,9 @@ char *percent_decode(struct arena *arena, const char *text, size_t size, bool pl
  * segments, bad encoding, too long. */
 char *path_normalise(struct arena *arena, const char *request_uri);
 
-/* The route, with the path's parameters declared in params; NULL with *allowed = set of
- * (1u << method) that the path has, 0 when there is no such path. */
-const struct route *route_find(const struct service_definition *service, struct arena *arena,
-                               enum method method, const char *path, struct params *params,
+/* The route of the request's method and path, whose parameters it declares.  NULL with *allowed =
+ * set of (1u << method) that the path has, 0 when there is no such path. */
+const struct route *route_find(const struct service_definition *service, struct request *request,
                                unsigned *allowed);
 const char *method_name(enum method method);
 

@@ -129,23 +129,25 @@ static bool is_closer(const struct route *route, const struct route *than)
 	return !b || (!strncmp(a, "id/", 3) && strncmp(b, "id/", 3) != 0);
 }
 
-static void declare(struct arena *arena, const char *pattern, const char *path,
-                    struct params *params)
+static void declare(struct request *request, const char *pattern)
 {
+	struct arena *arena = request->arena;
+	const char *path = request->path;
+
 	while (*pattern && *path) {
 		size_t pattern_size = strcspn(++pattern, "/"), size = strcspn(++path, "/");
 
 		if (*pattern == ':')
-			params_set(params, arena_copy(arena, pattern + 1, pattern_size - 1),
+			params_set(&request->private->params,
+			           arena_copy(arena, pattern + 1, pattern_size - 1),
 			           arena_copy(arena, path, size), true);
 		pattern += pattern_size;
 		path += size;
 	}
 }
 
-const struct route *route_find(const struct service_definition *service, struct arena *arena,
-                               enum method method, const char *path, struct params *params,
-                               unsigned *allowed)
+const struct route *route_find(const struct service_definition *service,
+                               struct request *request, unsigned *allowed)
 {
 	const struct route *found = NULL;
 	uint64_t best = 0, rank;
@@ -154,7 +156,7 @@ const struct route *route_find(const struct service_definition *service, struct 
 	for (size_t i = 0; i < service->count; i++) {
 		const struct route *route = &service->routes[i];
 
-		if (!matches(route->path, path, &rank) || (*allowed && rank < best))
+		if (!matches(route->path, request->path, &rank) || (*allowed && rank < best))
 			continue;
 		if (rank > best) { /* all so far were parameters where this one is literal */
 			*allowed = 0;
@@ -162,10 +164,10 @@ const struct route *route_find(const struct service_definition *service, struct 
 		}
 		best = rank;
 		*allowed |= 1U << route->method;
-		if (route->method == method && is_closer(route, found))
+		if (route->method == request->method && is_closer(route, found))
 			found = route;
 	}
 	if (found)
-		declare(arena, found->path, path, params);
+		declare(request, found->path);
 	return found;
 }

@@ -45,18 +45,15 @@ static const struct route *find(struct request *request, struct reply *reply)
 	const char *method = cgi_variable(request, "REQUEST_METHOD");
 	const struct route *route = NULL;
 	unsigned allowed = 0, allowed_by_house = 0;
-	struct params *params = &request->private->params;
 	const char *path = path_normalise(request->arena, cgi_variable(request, "REQUEST_URI"));
 
 	request->method = method_of(method);
 	if (path) {
 		request->path = path;
-		route = route_find(service, request->arena, request->method, path, params,
-		                   &allowed);
+		route = route_find(service, request, &allowed);
 	}
 	if (path && !route)
-		route = route_find(&house, request->arena, request->method, path, params,
-		                   &allowed_by_house);
+		route = route_find(&house, request, &allowed_by_house);
 	if (route)
 		return route;
 	allowed |= allowed_by_house;
