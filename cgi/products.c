@@ -157,6 +157,6 @@ static const struct route routes[] = {
 int main(int argc, char **argv)
 {
 	return serve(&(const struct service_definition){"products", routes, COUNT(routes),
-	                                                SCHEMA_VERSION},
+	                                                PRODUCTS_SCHEMA_VERSION},
 	             argc, argv);
 }

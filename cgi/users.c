@@ -332,6 +332,6 @@ static const struct route routes[] = {
 int main(int argc, char **argv)
 {
 	return serve(&(const struct service_definition){"users", routes, COUNT(routes),
-	                                                SCHEMA_VERSION},
+	                                                USERS_SCHEMA_VERSION},
 	             argc, argv);
 }

@@ -61,7 +61,7 @@ struct request *cli_request(void)
 	set_param(&request, "is_service", "false");
 	set_param(&request, "request_id", request.id);
 	set_param(&request, "client", request.client);
-	set_param(&request, "currency", setting("CURRENCY", "USD"));
+	set_param(&request, "shop_currency", setting("CURRENCY", "USD"));
 	db_begin_request(true);
 	return &request;
 }

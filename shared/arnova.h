@@ -102,7 +102,7 @@ void set_param(struct request *request, const char *name, const char *value);
 void set_param_int(struct request *request, const char *name, int64_t value);
 
 /* Always declared for queries: user_id (NULL for a visitor), is_staff, is_service, request_id,
- * client, currency (the shop's), body (the body's declared fields as JSON), limit and offset
+ * client, shop_currency, body (the body's declared fields as JSON), limit and offset
  * (of a list), and all that a route's path and shape declare. */
 
 /* A request header by its name as HTTP writes it, NULL when absent. */

@@ -144,12 +144,49 @@ static const char *cache_control(const struct request *request, const struct rep
 	return is_public ? "public, max-age=1" : "no-store";
 }
 
+/* RFC 9110 section 15. */
+static const char *reason(int status)
+{
+	static const struct {
+		int status;
+		const char *phrase;
+	} reasons[] = {
+		{200, "OK"},
+		{201, "Created"},
+		{202, "Accepted"},
+		{204, "No Content"},
+		{304, "Not Modified"},
+		{400, "Bad Request"},
+		{401, "Unauthorized"},
+		{402, "Payment Required"},
+		{403, "Forbidden"},
+		{404, "Not Found"},
+		{405, "Method Not Allowed"},
+		{406, "Not Acceptable"},
+		{409, "Conflict"},
+		{412, "Precondition Failed"},
+		{413, "Content Too Large"},
+		{415, "Unsupported Media Type"},
+		{422, "Unprocessable Content"},
+		{429, "Too Many Requests"},
+		{500, "Internal Server Error"},
+		{502, "Bad Gateway"},
+		{503, "Service Unavailable"},
+		{504, "Gateway Timeout"},
+	};
+
+	for (size_t i = 0; i < COUNT(reasons); i++)
+		if (reasons[i].status == status)
+			return reasons[i].phrase;
+	return "Other";
+}
+
 void send_reply(struct request *request, const struct reply *reply)
 {
 	struct text head = {.arena = request->arena};
 	size_t size = reply->body ? strlen(reply->body) : 0;
 
-	text_printf(&head, "Status: %d\r\n", reply->status);
+	text_printf(&head, "Status: %d %s\r\n", reply->status, reason(reply->status));
 	if (reply->body)
 		text_printf(&head, "Content-Type: application/%s; charset=utf-8\r\n",
 		            reply->status < 400 ? "json" : "problem+json");

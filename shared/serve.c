@@ -141,11 +141,7 @@ static void declare_parameters(struct request *request)
 	set_param(request, "is_service", request->caller.access & SERVICE ? "true" : "false");
 	set_param(request, "request_id", request->id);
 	set_param(request, "client", request->client);
-	set_param(request, "currency",
-	          params_find(&request->private->params, "currency") &&
-	                          param(request, "currency")
-	                  ? param(request, "currency")
-	                  : setting("CURRENCY", "USD"));
+	set_param(request, "shop_currency", setting("CURRENCY", "USD"));
 }
 
 /* A sibling says how much of the client's patience is left. */

@@ -130,7 +130,7 @@ static const struct route routes[] = {
 int main(int argc, char **argv)
 {
 	const struct service_definition orders = {"orders", routes, COUNT(routes),
-	                                          SCHEMA_VERSION, settings_fault};
+	                                          ORDERS_SCHEMA_VERSION, settings_fault};
 
 	return serve(&orders, argc, argv);
 }

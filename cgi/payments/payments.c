@@ -56,6 +56,7 @@ static const struct route routes[] = {
 int main(int argc, char **argv)
 {
 	return serve(&(const struct service_definition){"payments", routes, COUNT(routes),
-	                                                SCHEMA_VERSION, stripe_settings_fault},
+	                                                PAYMENTS_SCHEMA_VERSION,
+	                                                stripe_settings_fault},
 	             argc, argv);
 }

@@ -68,8 +68,8 @@ SELECT json_build_object(
                        FROM line l WHERE NOT l.is_gone), '[]'),
   'item_count', t.item_count,
   -- Amounts in several currencies have no sum.
-  'subtotal', CASE WHEN t.currencies < 2 THEN money(t.subtotal, coalesce(t.currency, :currency)) END,
-  'currency', CASE WHEN t.currencies < 2 THEN coalesce(t.currency, :currency) END,
+  'subtotal', CASE WHEN t.currencies < 2 THEN money(t.subtotal, coalesce(t.currency, :shop_currency)) END,
+  'currency', CASE WHEN t.currencies < 2 THEN coalesce(t.currency, :shop_currency) END,
   'changes', coalesce((SELECT json_agg(json_build_object('item_id', h.id, 'product_id', h.product_id,
                          'kind', h.kind, 'from', h.was, 'to', h.becomes) ORDER BY h.id, h.kind)
                          FROM change h), '[]'),

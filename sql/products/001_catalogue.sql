@@ -119,20 +119,22 @@ BEGIN
 END
 $$;
 
--- Ids of a category and all below it.
-CREATE FUNCTION category_with_descendants(p_category text) RETURNS SETOF bigint
+-- Ids of a category, by its id or slug, and of all below it.
+CREATE FUNCTION category_with_descendants(p_category text) RETURNS bigint[]
 LANGUAGE plpgsql STABLE AS $$
+DECLARE
+  ids bigint[];
 BEGIN
-  RETURN QUERY
   WITH RECURSIVE below AS (
     SELECT c.id FROM products_category c
      WHERE CASE WHEN p_category ~ '^[0-9]{1,18}$' THEN c.id = p_category::bigint
                 ELSE c.slug = p_category END
     UNION ALL
     SELECT c.id FROM products_category c JOIN below b ON c.parent_id = b.id)
-  SELECT id FROM below;
-  IF NOT FOUND THEN
+  SELECT array_agg(id) INTO ids FROM below;
+  IF ids IS NULL THEN
     PERFORM invalid('category', 'Select a valid choice. That choice is not one of the available choices.');
   END IF;
+  RETURN ids;
 END
 $$;

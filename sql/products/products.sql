@@ -1,7 +1,11 @@
 -- products.sql: the catalogue as clients see and staff edit it.
 
 -- name: list_products :list
-WITH matched AS (
+WITH
+--when category
+wanted AS MATERIALIZED (SELECT category_with_descendants(:category) AS ids),
+--end
+matched AS (
   SELECT p.id, p.name, p.price, p.created_at, p.rating_avg
 --when search
        , ts_rank(p.search, websearch_to_tsquery('english', :search)) AS rank
@@ -14,7 +18,7 @@ WITH matched AS (
      AND (p.search @@ websearch_to_tsquery('english', :search)
           OR p.search @@ websearch_to_tsquery('simple', :search))
 --when category
-     AND p.category_id IN (SELECT category_with_descendants(:category))
+     AND p.category_id = ANY ((SELECT ids FROM wanted)::bigint[])
 --when min_price
      AND p.price >= :min_price::numeric * 10 ^ decimals(p.currency)
 --when max_price
@@ -51,7 +55,11 @@ WITH matched AS (
 )
 SELECT (SELECT count(*) FROM matched) AS count,
        (SELECT coalesce(json_agg(e.json ORDER BY page.place), '[]')
-          FROM page JOIN product_entry e USING (id)) AS results;
+          FROM page JOIN product_entry e USING (id)) AS results
+--when category
+  FROM wanted -- looked up even where no product is, so that an unknown one is refused
+--end
+;
 
 -- name: show_product :json
 SELECT f.json
@@ -62,7 +70,7 @@ SELECT f.json
 
 -- name: create_product :row
 SELECT id AS slug, '/api/v1/products/' || id || '/' AS location
-  FROM create_product(:body::jsonb, :currency) AS id;
+  FROM create_product(:body::jsonb, coalesce(:currency, :shop_currency)) AS id;
 
 -- name: replace_product :row
 SELECT id AS slug FROM update_product(:id::bigint, :body::jsonb, true) AS id WHERE id IS NOT NULL;
@@ -71,7 +79,7 @@ SELECT id AS slug FROM update_product(:id::bigint, :body::jsonb, true) AS id WHE
 SELECT id AS slug FROM update_product(:id::bigint, :body::jsonb, false) AS id WHERE id IS NOT NULL;
 
 -- name: delete_product :none
-UPDATE products_product SET id = id WHERE id = delete_product(:id::bigint);
+SELECT id FROM delete_product(:id::bigint) AS id WHERE id IS NOT NULL;
 
 -- name: list_variants :list
 SELECT (SELECT count(*) FROM variant_shown v WHERE v.product_id = p.id) AS count,
