@@ -1,4 +1,4 @@
 -- import.sql: products from files (arnova import).
 
 -- name: import_product :row
-SELECT import_product(:body::jsonb, :currency) AS outcome;
+SELECT import_product(:body::jsonb, :shop_currency) AS outcome;
