@@ -155,7 +155,8 @@ static const struct route routes[] = {
 
 int main(int argc, char **argv)
 {
-	const struct service_definition cart = {"cart", routes, COUNT(routes), CART_SCHEMA_VERSION};
+	const struct service_definition cart = {"cart", routes, COUNT(routes),
+	                                        CART_SCHEMA_VERSION};
 
 	return serve(&cart, argc, argv);
 }
