@@ -26,26 +26,31 @@ static bool is_index(const char *text, size_t length)
 	return *text == '[';
 }
 
+/* How the segment of a name fits that of a pattern; both are not empty. */
+static enum fit match_segment(const char *pattern, const char *name, size_t size)
+{
+	if (!size)
+		return UNKNOWN;
+	if (starts_with(pattern, "[]"))
+		return is_index(name, size) ? FITS : WANTS_LIST;
+	if (starts_with(pattern, "[*]"))
+		return size >= strlen("[k]") ? FITS : UNKNOWN;
+	return size == segment(pattern) && strncmp(pattern, name, size) == 0 ? FITS : UNKNOWN;
+}
+
 static enum fit match_name(const char *pattern, const char *name)
 {
 	while (*pattern && *name) {
 		size_t size = segment(name);
-		size_t expected = segment(pattern);
 
-		if (!size)
-			return UNKNOWN;
-		if (strcmp(pattern, "[**]") == 0)
+		if (size && strcmp(pattern, "[**]") == 0)
 			return FITS;
-		if (strncmp(pattern, "[]", 2) == 0) {
-			if (!is_index(name, size))
-				return WANTS_LIST;
-		} else if (strncmp(pattern, "[*]", 3) == 0) {
-			if (size < 3)
-				return UNKNOWN;
-		} else if (size != expected || strncmp(pattern, name, size) != 0) {
-			return UNKNOWN;
-		}
-		pattern += expected;
+
+		enum fit fit = match_segment(pattern, name, size);
+
+		if (fit != FITS)
+			return fit;
+		pattern += segment(pattern);
 		name += size;
 	}
 	if (*pattern && !*name)

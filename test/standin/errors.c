@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#define MESSAGE_SIZE 700
+
 cJSON *make_error(const struct error *error, const char *message)
 {
 	cJSON *body = cJSON_CreateObject();
@@ -25,12 +27,8 @@ cJSON *make_error(const struct error *error, const char *message)
 }
 
 static void answer_error(struct answer *answer, const struct error *error, const cJSON *intent,
-                         const char *format, va_list values)
+                         const char *message)
 {
-	char message[700];
-
-	vsnprintf(message, sizeof(message), format, values);
-
 	cJSON *body = make_error(error, message);
 
 	if (intent)
@@ -42,32 +40,38 @@ static void answer_error(struct answer *answer, const struct error *error, const
 bool invalid(struct answer *answer, const char *code, const char *param, const char *format,
              ...)
 {
+	char message[MESSAGE_SIZE];
 	va_list values;
 
 	va_start(values, format);
-	answer_error(answer, &(struct error){400, NULL, code, param}, NULL, format, values);
+	vsnprintf(message, sizeof(message), format, values);
 	va_end(values);
+	answer_error(answer, &(struct error){400, NULL, code, param}, NULL, message);
 	answer->save = false;
 	return false;
 }
 
 void refuse(struct answer *answer, const struct error *error, const char *format, ...)
 {
+	char message[MESSAGE_SIZE];
 	va_list values;
 
 	va_start(values, format);
-	answer_error(answer, error, NULL, format, values);
+	vsnprintf(message, sizeof(message), format, values);
 	va_end(values);
+	answer_error(answer, error, NULL, message);
 	answer->save = true;
 }
 
 void refuse_intent(struct answer *answer, const cJSON *intent, const char *format, ...)
 {
 	const struct error error = {400, NULL, "payment_intent_unexpected_state", NULL};
+	char message[MESSAGE_SIZE];
 	va_list values;
 
 	va_start(values, format);
-	answer_error(answer, &error, intent, format, values);
+	vsnprintf(message, sizeof(message), format, values);
 	va_end(values);
+	answer_error(answer, &error, intent, message);
 	answer->save = true;
 }

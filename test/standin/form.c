@@ -15,6 +15,17 @@ static int hex_digit(char letter)
 	return -1;
 }
 
+/* The byte of an escape whose two digits are at text; 0: there is none such. */
+static char unescape(const char *text, size_t left)
+{
+	int high = left >= 2 ? hex_digit(text[0]) : -1;
+	int low = left >= 2 ? hex_digit(text[1]) : -1;
+
+	if (high < 0 || low < 0)
+		return 0;
+	return (char)(unsigned char)(high * 16 + low);
+}
+
 /* NULL when an escape is broken or makes a zero byte. */
 static char *decode(const char *text, size_t length)
 {
@@ -22,19 +33,19 @@ static char *decode(const char *text, size_t length)
 	size_t size = 0;
 
 	for (size_t i = 0; i < length; i++) {
-		if (text[i] != '%') {
-			decoded[size++] = text[i] == '+' ? ' ' : text[i];
-			continue;
-		}
-		int high = i + 2 < length ? hex_digit(text[i + 1]) : -1;
-		int low = i + 2 < length ? hex_digit(text[i + 2]) : -1;
+		char letter = text[i];
 
-		if (high < 0 || low < 0 || (!high && !low)) {
+		if (letter == '+')
+			letter = ' ';
+		if (letter == '%') {
+			letter = unescape(text + i + 1, length - i - 1);
+			i += 2;
+		}
+		if (!letter) {
 			free(decoded);
 			return NULL;
 		}
-		decoded[size++] = (char)(high * 16 + low);
-		i += 2;
+		decoded[size++] = letter;
 	}
 	return decoded;
 }

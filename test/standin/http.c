@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -78,80 +77,6 @@ static bool write_all(int to, const char *bytes, size_t length)
 		length -= (size_t)sent;
 	}
 	return true;
-}
-
-static void keep_header(struct request *request, const char *name, const char *value)
-{
-	const struct {
-		const char *name;
-		char **place;
-	} kept[] = {
-		{"authorization", &request->authorization},
-		{"content-type", &request->content_type},
-		{"idempotency-key", &request->idempotency_key},
-		{"stripe-version", &request->stripe_version},
-		{"stripe-signature", &request->signature},
-	};
-
-	for (size_t i = 0; i < COUNT(kept); i++) {
-		if (strcasecmp(kept[i].name, name) == 0) {
-			free(*kept[i].place);
-			*kept[i].place = copy_text(value);
-		}
-	}
-	if (strcasecmp(name, "expect") == 0)
-		request->expects_continue = strcasecmp(value, "100-continue") == 0;
-	if (strcasecmp(name, "connection") == 0 && strcasecmp(value, "close") == 0)
-		request->keep_alive = false;
-}
-
-static bool read_length(const char *value, size_t *length)
-{
-	size_t digits = strspn(value, "0123456789");
-
-	if (!digits || digits > 9 || value[digits])
-		return false;
-	*length = (size_t)strtoul(value, NULL, 10);
-	return true;
-}
-
-/* 0: understood; else the status of the refusal. Cuts the head into pieces. */
-static int parse_head(struct request *request, char *head, size_t *body_length)
-{
-	char *rest = NULL;
-	char *line = strtok_r(head, "\r\n", &rest);
-	char *target = line ? strchr(line, ' ') : NULL;
-	char *version = target ? strchr(target + 1, ' ') : NULL;
-
-	if (!version || !starts_with(version + 1, "HTTP/1."))
-		return 400;
-	*target++ = '\0';
-	*version = '\0';
-	request->keep_alive = strcmp(version + 1, "HTTP/1.0") != 0;
-	request->method = copy_text(line);
-
-	char *query = strchr(target, '?');
-
-	if (query)
-		*query++ = '\0';
-	request->path = copy_text(target);
-	request->query = copy_text(query ? query : "");
-	for (line = strtok_r(NULL, "\r\n", &rest); line; line = strtok_r(NULL, "\r\n", &rest)) {
-		char *value = strchr(line, ':');
-
-		if (!value)
-			return 400;
-		*value++ = '\0';
-		value += strspn(value, " \t");
-		for (size_t n = strlen(value); n && strchr(" \t", value[n - 1]); n--)
-			value[n - 1] = '\0';
-		if (strcasecmp(line, "transfer-encoding") == 0)
-			return 411;
-		if (strcasecmp(line, "content-length") == 0 && !read_length(value, body_length))
-			return 400;
-		keep_header(request, line, value);
-	}
-	return *body_length > BODY_MAX ? 413 : 0;
 }
 
 static bool read_body(struct connection *connection, struct request *request, size_t length)

@@ -107,7 +107,7 @@ static void attach_method(struct intent *intent, const char *method)
 	keep_text(id, sizeof(id), method);
 	if (starts_with(method, "pm_card_")) {
 		new_id(id, "pm_", 24);
-		table_put(&methods, id, (void *)(uintptr_t)intent->outcome);
+		table_put(&methods, id, (void *)intent->outcome);
 	}
 	json_set_text(intent->json, "payment_method", id);
 	if (strcmp(object_status(intent->json), "requires_payment_method") == 0)

@@ -10,6 +10,7 @@ NEVER='automatic_payment_methods[allow_redirects]=never'
 ON='automatic_payment_methods[enabled]=true'
 
 setup() {
+	[ -x "$PROGRAM" ]
 	T=$BATS_TEST_TMPDIR
 	port=$((20000 + (BASHPID * 7 + BATS_TEST_NUMBER * 131) % 12000))
 	for try in 1 2 3 4 5; do
@@ -23,13 +24,20 @@ start() {
 	"$PROGRAM" "$@" --webhook-url "$S/_fake/sink" --webhook-secret "$SECRET" \
 		>"$T/said" 2>"$T/errors" 3>&- &
 	PID=$!
-	wait_until grep -q listening "$T/said"
+	wait_until listening_or_gone && grep -q listening "$T/said"
+}
+
+listening_or_gone() {
+	grep -q listening "$T/said" || ! kill -0 "$PID" 2>"$T/gone"
 }
 
 # Every test ends with the program ending well, leaks and all.
 teardown() {
 	kill -TERM "$PID"
-	wait "$PID"
+	wait "$PID" || {
+		cat "$T/errors"
+		return 1
+	}
 }
 
 wait_until() {

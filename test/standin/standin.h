@@ -134,8 +134,10 @@ struct answer {
 void set_body(struct answer *answer, int status, char *body);  /* takes body over */
 void set_json(struct answer *answer, int status, cJSON *json); /* takes json over */
 
-/* ---- http.c, api.c, control.c ---- */
+/* ---- head.c, http.c, api.c, control.c ---- */
 
+/* 0: understood; else the status of the refusal. Cuts the head into pieces. */
+int parse_head(struct request *request, char *head, size_t *body_length);
 bool http_start(uint16_t *port);
 void http_stop(void);
 bool cut_unread(struct request *request); /* a rule says: reset before the body is read */

@@ -39,7 +39,7 @@ char *copy_text(const char *text)
 	size_t length = strlen(text);
 	char *copy = take(length + 1);
 
-	memcpy(copy, text, length);
+	memcpy(copy, text, length + 1);
 	return copy;
 }
 

@@ -188,7 +188,7 @@ void clear_webhooks(void)
 
 /* ---- Sending ---- */
 
-static size_t ignore(char *bytes, size_t size, size_t count, void *nothing)
+static size_t ignore(const void *bytes, size_t size, size_t count, void *nothing)
 {
 	(void)bytes;
 	(void)nothing;
