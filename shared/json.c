@@ -7,7 +7,6 @@
 #include "internal.h"
 
 #define EXACT_MAX 9007199254740991.0 /* 2^53-1: every whole number up to it is a double */
-#define NUMBER_MAX 63                /* bytes of a number that cJSON reads */
 
 static const cJSON *item_of(const struct json *json)
 {
@@ -26,51 +25,6 @@ static void release(void *item)
 
 /* ---- Reading ---- */
 
-/* Bytes up to the end of the string that starts here. */
-static size_t string_size(const char *text)
-{
-	const char *c = text + 1;
-
-	while (*c != '"')
-		c += *c == '\\' ? 2 : 1;
-	return (size_t)(c + 1 - text);
-}
-
-/* Valid JSON with numbers that cJSON can read: it would refuse 70 zeros behind a point. */
-static const char *shorten_numbers(struct arena *arena, const char *json)
-{
-	struct text out = {.arena = arena};
-
-	while (*json) {
-		size_t size = strcspn(json, "\"-0123456789");
-
-		text_add(&out, json, size);
-		json += size;
-		size = *json == '"' ? string_size(json) : strspn(json, "+-.eE0123456789");
-		if (*json != '"' && size > NUMBER_MAX)
-			text_printf(&out, "%.17g", strtod(json, NULL));
-		else
-			text_add(&out, json, size);
-		json += size;
-	}
-	return out.bytes;
-}
-
-static bool has_long_number(const char *json)
-{
-	while (*json) {
-		json += strcspn(json, "\"-0123456789");
-
-		size_t size =
-			*json == '"' ? string_size(json) : strspn(json, "+-.eE0123456789");
-
-		if (*json != '"' && size > NUMBER_MAX)
-			return true;
-		json += size;
-	}
-	return false;
-}
-
 struct json *json_parse(struct arena *arena, const char *text, size_t size)
 {
 	size_t at;
@@ -78,10 +32,7 @@ struct json *json_parse(struct arena *arena, const char *text, size_t size)
 
 	if (json_fault(text, size, &at))
 		return NULL;
-	text = arena_copy(arena, text, size);
-	if (has_long_number(text))
-		text = shorten_numbers(arena, text);
-	item = cJSON_ParseWithLength(text, strlen(text) + 1);
+	item = cJSON_ParseWithLength(text, size);
 	if (item)
 		arena_defer(arena, release, item);
 	return (struct json *)(void *)item;

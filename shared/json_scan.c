@@ -26,7 +26,7 @@ struct scan {
 	size_t depth;
 	struct name *names; /* of all objects that are open */
 	size_t name_count, name_room;
-	char *bytes; /* of those names; no text is longer than its escaped form */
+	char *bytes; /* of all names so far; no text is longer than its escaped form */
 	size_t used;
 };
 
@@ -283,7 +283,6 @@ static bool drop_names(struct scan *scan, size_t first)
 
 	if (!count)
 		return true;
-	scan->used = (size_t)(names->bytes - scan->bytes);
 	qsort(names, count, sizeof(*names), compare_names);
 	for (size_t i = 1; i < count; i++) {
 		if (compare_names(&names[i - 1], &names[i]) == 0) {

@@ -175,6 +175,13 @@ static void test_nul(void)
 	is_text(fault_of("[1,\0]", 5, &at), "unexpected character", "a NUL in an array");
 }
 
+static const char *digits(int count)
+{
+	char *text = arena_alloc(arena, (size_t)count + 1);
+
+	return memset(text, '9', (size_t)count);
+}
+
 static const char *nested(int levels, const char *open, const char *close)
 {
 	struct text text = {.arena = arena};
@@ -201,6 +208,14 @@ static void test_depth(void)
 	is_text(fault_of_text(nested(32, "{\"a\":", "}")), NULL, "32 objects");
 	is_text(fault_of_text(nested(33, "{\"a\":", "}")), "too many levels", "33 objects");
 	is_text(fault_of_text(nested(100000, "[", "]")), "too many levels", "100000 arrays");
+}
+
+static void test_digits(void)
+{
+	is_text(fault_of_text(digits(308)), NULL, "308 digits");
+	is_text(fault_of_text(digits(309)), "number out of range", "309 digits");
+	is_text(fault_of_text(arena_printf(arena, "0.%s", digits(10000))), NULL,
+	        "10000 decimals");
 }
 
 /* A member list of a whole body, with as many names as fit. */
@@ -329,6 +344,7 @@ int main(void)
 	test_cases();
 	test_nul();
 	test_depth();
+	test_digits();
 	test_many_names();
 	test_paths();
 	test_walk();

@@ -105,7 +105,7 @@ static void test_all(void)
 
 static void test_unknown(void)
 {
-	static const char *const codes[] = {"",    "usd", "US",  "USDX", "XXX",
+	static const char *const codes[] = {"",    "usd", "US",  "USDX", "XTS",
 	                                    "XAU", "CLF", "UGX", "BTC",  "USD "};
 
 	for (size_t i = 0; i < COUNT(codes); i++)
