@@ -46,15 +46,16 @@ refused_by_contract='y_object_duplicated_key.json y_object_duplicated_key_and_va
 
 # Sends every text of the suite to every service over one connection; "FILE SERVICE CODE" a line.
 send_suite() {
-	local file service folder=$BATS_TEST_TMPDIR/suite token
+	local file service folder=$BATS_TEST_TMPDIR/suite next='' token
 	token=$(staff_token)
 	mkdir -p "$folder"
 	for file in "$BATS_TEST_DIRNAME"/data/json-test-suite/test_parsing/*.json; do
 		for service in $(services); do
-			printf '%s\n' "url = \"$BASE$(post_of "$service")\"" "data-binary = \"@$file\"" \
+			printf '%s\n' $next "url = \"$BASE$(post_of "$service")\"" "data-binary = \"@$file\"" \
 				'header = "Content-Type: application/json"' "header = \"Authorization: Bearer $token\"" \
 				"header = \"Idempotency-Key: suite-${file##*/}-$service-00000000\"" \
-				"output = \"$folder/$service.${file##*/}\"" next
+				"output = \"$folder/$service.${file##*/}\""
+			next=next
 		done
 	done >"$BATS_TEST_TMPDIR/requests"
 	curl --silent --config "$BATS_TEST_TMPDIR/requests"
