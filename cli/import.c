@@ -93,7 +93,7 @@ static bool load_product(const struct catalogue *catalogue, const struct product
 	struct request *request = cli_request();
 	struct row *row;
 
-	set_param(request, "currency", catalogue->currency->code);
+	set_param(request, "shop_currency", catalogue->currency->code);
 	set_param(request, "body", product_json(request->arena, catalogue, product));
 	if (fetch(request, &sql_import_product, &row) && commit(request)) {
 		count_outcome(product, row);
@@ -187,6 +187,8 @@ int verb_import(int argc, char **argv)
 	ignored.arena = arena_new();
 	while (next < argc && import_file(argv[next], currency))
 		next++;
+	if (next < argc)
+		cli_fail("could not import the rest: the database is not to be reached");
 	tell_ignored();
 	arena_destroy(ignored.arena);
 	printf("%ld products, %ld variants, %ld images: %ld new, %ld changed, %ld failed\n",

@@ -241,6 +241,7 @@ write() {
 	write '@-tee,Tee,,,true,Size,S,,,,1,20,,,,' '@-tee,,,,,,M,,,,2,20,,,,'
 	import "$file"
 	product tee
+	expect_status 200
 	local before=$body
 	write '@-tee,Tee 2,,,true,Size,S,,,,1,30,,,,' '@-tee,,,,,,M,,,,"2,20,,,,'
 	import "$file"
