@@ -65,17 +65,17 @@ products_back() {
 
 @test "every route asks who is calling" {
 	for route in 'GET ' 'POST items/' 'PUT items/1/' 'DELETE items/1/' 'DELETE clear/'; do
-		api "${route% *}" "/api/v1/cart/${route#* }" '{}'
+		api "${route% *}" "/api/v1/cart/${route#* }"
 		expect_problem 401 not_authenticated
 	done
 	TOKEN=nonsense api GET /api/v1/cart/
 	expect_problem 401 token_not_valid
 	for route in "GET carts/$user/" "POST carts/$user/take/" 'POST events/'; do
-		TOKEN=$token api "${route% *}" "$CART_SERVICE_URL/internal/v1/${route#* }" '{}'
+		TOKEN=$token api "${route% *}" "$CART_SERVICE_URL/internal/v1/${route#* }"
 		expect_problem 403 permission_denied
-		api "${route% *}" "$CART_SERVICE_URL/internal/v1/${route#* }" '{}'
+		api "${route% *}" "$CART_SERVICE_URL/internal/v1/${route#* }"
 		expect_problem 401 not_authenticated
-		TOKEN=${SERVICE_TOKEN%%,*} api "${route% *}" "/internal/v1/${route#* }" '{}'
+		TOKEN=${SERVICE_TOKEN%%,*} api "${route% *}" "/internal/v1/${route#* }"
 		expect_status 404
 	done
 }
