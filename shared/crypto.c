@@ -82,13 +82,14 @@ const char *pbkdf2_sha256(struct arena *arena, const char *password, const char 
 	return text;
 }
 
+/* A key under a passphrase must not make the program ask for it at the terminal. */
 static int no_passphrase(char *room, int size, int writing, void *nothing)
 {
-	(void)room;
-	(void)size;
 	(void)writing;
 	(void)nothing;
-	return -1; /* a key under a passphrase must not make the program ask at the terminal */
+	if (size > 0)
+		*room = '\0';
+	return -1;
 }
 
 static EVP_PKEY *read_key(const char *pem, bool private)
