@@ -95,10 +95,11 @@ static bool takes_no_cards(const struct request *request)
 static bool read_json(struct request *request, const struct route *route, struct errors *errors,
                       struct reply *reply)
 {
-	bool empty = !request->body_size; /* stands for {}: actions may come without a body */
+	const char *type = cgi_variable(request, "CONTENT_TYPE");
+	bool empty = !request->body_size && !*type; /* stands for {}: actions may have no body */
 	struct json *json;
 
-	if (!empty && !is_json_type(cgi_variable(request, "CONTENT_TYPE")))
+	if (!empty && !is_json_type(type))
 		return refuse(request, reply, "unsupported_media_type");
 	json = json_parse(request->arena, empty ? "{}" : request->body,
 	                  empty ? 2 : request->body_size);
