@@ -152,8 +152,9 @@ static inline void forge_begin(void)
 
 static inline int forge_end(void)
 {
-	static const char *const names[] = {"private", "public", "empty", "group",
-	                                    "world",   "other",  "rsa",   "p384"};
+	static const char *const names[] = {"private", "public", "empty",
+	                                    "group",   "world",  "other",
+	                                    "rsa",     "p384",   "p384-private"};
 
 	for (size_t i = 0; i < COUNT(names); i++)
 		unlink(arena_printf(arena, "%s/%s", folder, names[i]));

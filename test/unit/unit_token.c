@@ -139,6 +139,8 @@ static void test_start(void)
 	       "half of another pair ends it");
 	starts(1, public_path, write_file("rsa", rsa, true, 0600), "an RSA key ends it");
 	starts(1, write_file("p384", p384, false, 0644), private_path, "a P-384 key ends it");
+	starts(1, write_file("p384", p384, false, 0644),
+	       write_file("p384-private", p384, true, 0600), "a pair of P-384 keys ends it");
 	EVP_PKEY_free(p384);
 }
 
