@@ -136,8 +136,10 @@ in_cart() {
 	confirm "$order" "$order"
 	sleep 1
 	! is_taken "$order" || false
+	stand_still
 	psql_owner "UPDATE orders.event_outbox SET attempts = 9, next_attempt_at = now()
 		WHERE aggregate_id = $order AND subscriber = 'cart' AND payload ->> 'items' = 'poison'"
+	go_on
 	wait_for 5 is_taken "$order"
 	grep -q "event set aside.*$order" "$VAR/log/relay.log"
 	in_cart 998
