@@ -89,7 +89,8 @@ bool settle_attempt(struct request *request, int64_t attempt_id) MUST_USE;
 /* Asks Stripe what has become of an attempt, and records it if there is an answer. */
 bool look_again(struct request *request, const struct row *attempt,
                 struct verdict *verdict) MUST_USE;
-/* Submits a refund, or asks what has become of it, and records that. */
+/* Submits a refund, or asks what has become of it, and records that.  The verdict's outcome
+ * becomes the refund's status; unknown while somebody else is at it. */
 bool submit_refund(struct request *request, int64_t refund_id,
                    struct verdict *verdict) MUST_USE;
 

@@ -103,7 +103,10 @@ bool submit_refund(struct request *request, int64_t refund_id, struct verdict *v
 	set_param(request, "refund_ref", verdict->ref);
 	set_param(request, "failure_reason", verdict->code);
 	set_param(request, "stripe_request_id", verdict->request_id);
-	return fetch(request, &sql_record_refund, &refund) && commit(request);
+	if (!fetch(request, &sql_record_refund, &refund) || !commit(request))
+		return false;
+	verdict->outcome = column(refund, "status");
+	return true;
 }
 
 static struct reply show_refusal(struct request *request, const struct verdict *verdict)

@@ -10,7 +10,7 @@
 enum {
 	BUDGET_MS = 20000, /* of all tries of a call together */
 	RESERVE_MS = 2000, /* kept back of the request's deadline, to record what came */
-	BACKOFF_MS = 500,  /* doubled for each further try */
+	BACKOFF_MS = 300,  /* doubled for each further try */
 	TRIES = 4,
 	KEY_MIN = 16,
 	SECRET_MIN = 32,
