@@ -363,11 +363,7 @@ run() {
 	start
 	load_settings
 	trap 'echo && stop && exit 0' INT TERM
-	if [ -f "$ROOT/deploy/local/demo.sh" ]; then
-		sh "$ROOT/deploy/local/demo.sh"
-	else
-		echo "try: curl -s $PUBLIC_URL/api/v1/products/"
-	fi
+	sh "$ROOT/deploy/local/demo.sh" || echo "arnova: could not fill the shop with the demo" >&2
 	echo "Ctrl-C ends everything"
 	while alive "$SERVER"; do
 		# In the background, or a signal would wait until it ends.
