@@ -24,6 +24,9 @@ api() {
 		arguments+=(--header 'Content-Type: application/json' --data-binary "$1")
 		shift
 	fi
+	# A browser says that it sends nothing; lighttpd insists on it (411).
+	[[ $method == GET || $method == HEAD || " ${arguments[*]} $*" == *" -"[dFT]* ||
+		" ${arguments[*]} $*" == *" --data"* ]] || arguments+=(--header 'Content-Length: 0')
 	[[ -z ${TOKEN-} ]] || arguments+=(--header "Authorization: Bearer $TOKEN")
 	[[ $method != HEAD ]] || arguments+=(--head)
 	last_request="$method $url ${arguments[*]} $*"
@@ -178,4 +181,15 @@ ledger() {
 scenario() {
 	curl --silent --fail --header 'Content-Type: application/json' --data-binary "$1" \
 		"$STRIPE_STANDIN_URL/_fake/scenario"
+}
+
+# The pids of this instance's workers of a service, of both its pools.
+workers() {
+	local pid
+	# shellcheck disable=SC2012 # find cannot show where a link leads any faster
+	ls -l /proc/[0-9]*/exe 2>/dev/null |
+		sed -nE "s|.*/proc/([0-9]+)/exe -> .*/$1\\.fcgi( \\(deleted\\))?\$|\1|p" |
+		while read -r pid; do
+			grep -qzxF "VAR=$VAR" "/proc/$pid/environ" 2>/dev/null && echo "$pid"
+		done
 }

@@ -102,3 +102,106 @@ all_at_once() {
 	[[ $(psql_as orders "SELECT count(*) FROM orders_order o JOIN orders_orderitem i ON i.order_id = o.id
 		WHERE i.product_id = $product AND o.status = 'confirmed'") == $((2 * count)) ]]
 }
+
+# Until nothing of the orders of a product is on its way or due.
+all_settled() {
+	"${ARNOVA_BUILD:-build}/arnova" relay --once
+	[[ $(psql_owner "SELECT count(*) FROM orders.orders_orderitem i
+		WHERE i.product_id = $1 AND (i.order_id IN (SELECT order_id FROM orders.order_due)
+			OR i.order_id IN (SELECT order_id FROM payments.payment_due)
+			OR i.order_id IN (SELECT aggregate_id FROM orders.event_outbox WHERE delivered_at IS NULL)
+			OR i.order_id IN (SELECT aggregate_id FROM payments.event_outbox WHERE delivered_at IS NULL))") == 0 ]]
+}
+
+@test "paid and cancelled at the same moment: cancelled, and no money kept" {
+	local product token requests=0 order count=40
+	product=$(new_product '{"stock_quantity":1000}')
+	token=$(user_token buyer)
+	for _ in $(seq $count); do
+		TOKEN=$token api POST /api/v1/orders/ "{\"items\":[{\"product_id\":$product,\"quantity\":1}],\"shipping_address\":$address}" \
+			--header "Idempotency-Key: $(idem)"
+		expect_status 201
+		order=$(json .id)
+		ask_for "$token" /api/v1/payments/process/ "{\"order_id\":$order,\"payment_method\":\"pm_card_visa\"}"
+		ask_for "$token" "/api/v1/orders/$order/cancel/" '{}' | sed 's/request = "POST"/request = "PUT"/'
+		requests=$((requests + 2))
+	done >"$BATS_TEST_TMPDIR/requests"
+	all_at_once "$BATS_TEST_TMPDIR/requests"
+	[[ -z $(grep -vE '^(200|201|202|409) ' "$BATS_TEST_TMPDIR/requests.times") ]]
+	wait_for 30 all_settled "$product"
+	[[ $(psql_owner "SELECT count(*) FROM orders.orders_order o JOIN orders.orders_orderitem i ON i.order_id = o.id
+		WHERE i.product_id = $product AND o.status = 'cancelled'") == "$count" ]]
+	[[ $(psql_owner "SELECT coalesce(sum(t.captured - t.refunded), 0) FROM payments.payments_transaction t
+		JOIN orders.orders_orderitem i USING (order_id) WHERE i.product_id = $product") == 0 ]]
+	[[ $(psql_as products "SELECT reserved FROM products_stock WHERE product_id = $product") == 0 ]]
+}
+
+@test "paid and expired at the same moment: one or the other" {
+	local product token requests=0 order count=20
+	product=$(new_product '{"stock_quantity":1000}')
+	token=$(user_token buyer)
+	for _ in $(seq $count); do
+		TOKEN=$token api POST /api/v1/orders/ "{\"items\":[{\"product_id\":$product,\"quantity\":1}],\"shipping_address\":$address}" \
+			--header "Idempotency-Key: $(idem)"
+		order=$(json .id)
+		ask_for "$token" /api/v1/payments/process/ "{\"order_id\":$order,\"payment_method\":\"pm_card_visa\"}"
+		requests=$((requests + 1))
+	done >"$BATS_TEST_TMPDIR/requests"
+	psql_as orders "UPDATE orders_order SET reserved_until = now() - interval '1 second'
+		WHERE id IN (SELECT order_id FROM orders_orderitem WHERE product_id = $product)"
+	"${ARNOVA_BUILD:-build}/arnova" relay --once 3>&- &
+	all_at_once "$BATS_TEST_TMPDIR/requests"
+	wait
+	[[ -z $(grep -vE '^(201|409) ' "$BATS_TEST_TMPDIR/requests.times") ]]
+	wait_for 30 all_settled "$product"
+	[[ $(psql_owner "SELECT count(*) FROM orders.orders_order o JOIN orders.orders_orderitem i ON i.order_id = o.id
+		LEFT JOIN payments.payments_transaction t ON t.order_id = o.id
+		WHERE i.product_id = $product AND CASE o.status WHEN 'confirmed' THEN t.captured = o.total
+			WHEN 'expired' THEN coalesce(t.captured, 0) = coalesce(t.refunded, 0) END") == "$count" ]]
+}
+
+# Customers try again with their key until they have an answer, as told.
+try_until_done() { # TOKEN KEY PRODUCT
+	local code
+	for _ in {1..100}; do
+		code=$(curl --silent --max-time 40 --output /dev/null --write-out '%{http_code}' \
+			--header "Authorization: Bearer $1" --header 'Content-Type: application/json' --header "Idempotency-Key: $2" \
+			--data-binary "{\"items\":[{\"product_id\":$3,\"quantity\":1}],\"shipping_address\":$address,\"payment_method\":\"pm_card_visa\"}" \
+			"$BASE/api/v1/orders/")
+		[[ $code == 20? ]] && return
+		sleep 0.2
+	done
+	echo "$2 ended with $code"
+}
+
+@test "workers are killed all the time: each customer has one order and is charged once" {
+	local product token count=24 customers=()
+	product=$(new_product '{"stock_quantity":1000}')
+	token=$(user_token buyer)
+	scenario '{"rules":[{"match":{"path":"/v1/payment_intents","times":-1},"do":{"fault":"latency","ms":100,"when":"before"}}]}' >/dev/null
+	for _ in $(seq $count); do
+		for _ in 1 2 3; do try_until_done "$token" "$(idem)" "$product"; done >>"$BATS_TEST_TMPDIR/complaints" 3>&- &
+		customers+=($!)
+	done
+	for _ in {1..12}; do
+		# shellcheck disable=SC2046
+		kill -9 $(for pool in orders payments products; do workers $pool; done | shuf -n 2) 2>/dev/null || true
+		sleep 0.2
+	done
+	wait "${customers[@]}"
+	count=$((3 * count))
+	[[ ! -s $BATS_TEST_TMPDIR/complaints ]] || complain "$(cat "$BATS_TEST_TMPDIR/complaints")"
+	wait_for 90 all_settled "$product"
+	unfinished() {
+		"${ARNOVA_BUILD:-build}/arnova" relay --once
+		[[ $(psql_as orders "SELECT count(*) FROM orders_saga WHERE state IN ('reserving', 'undoing')") == 0 ]]
+	}
+	wait_for 90 unfinished
+	# An order for each customer; their keys tell them apart.
+	[[ $(psql_as orders "SELECT count(*) FROM orders_order o JOIN orders_orderitem i ON i.order_id = o.id
+		WHERE i.product_id = $product AND o.status = 'confirmed'") == "$count" ]]
+	[[ $(psql_owner "SELECT count(*) || ' ' || sum(t.captured) FROM payments.payments_transaction t
+		JOIN orders.orders_orderitem i USING (order_id) WHERE i.product_id = $product") == "$count $((count * 1000))" ]]
+	[[ $(ledger "[.entries[]|select(.kind == \"executed\" and .charge and .status == 200 and (.refund|not))|.order_id]|group_by(.)|map(select(length > 1))|length") == 0 ]]
+	[[ $(psql_as products "SELECT reserved FROM products_stock WHERE product_id = $product") == "$count" ]]
+}
