@@ -122,7 +122,8 @@ static char *print(struct arena *arena, const char *format, va_list arguments)
 
 	va_copy(again, arguments);
 
-	int size = vsnprintf(NULL, 0, format, again);
+	char probe[1];
+	int size = vsnprintf(probe, sizeof(probe), format, again);
 	char *text = arena_alloc(arena, (size_t)size + 1);
 
 	va_end(again);
