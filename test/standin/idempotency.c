@@ -46,7 +46,6 @@ static void replay(const struct record *record, struct request *request, struct 
 
 	memcpy(body, record->body, record->length);
 	set_body(answer, record->status, body);
-	answer->replayed = true;
 	keep_text(answer->should_retry, sizeof(answer->should_retry), record->should_retry);
 	text_printf(&answer->headers, "Idempotent-Replayed: true\r\nOriginal-Request: %s\r\n",
 	            record->request_id);

@@ -36,6 +36,7 @@
  * true answer if there was an effect, and is free if not. "saved" overrides for status.
  * webhooks: "mode":"on|off|twice|hold|reversed", and true for stale, wrong_secret (both sent
  * once only), rotated (a second, foreign v1 first), unknown_type, livemode, before_answer.
+ * What is held stays so, whatever the next scenario says, until it is released or forgotten.
  * settle_ms: when processing payments and pending refunds settle; negative: by control only. */
 #include "standin.h"
 

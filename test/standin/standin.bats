@@ -243,6 +243,10 @@ types() {
 	post k1 "/v1/payment_intents/$id/cancel"
 	error_is 400 idempotency_error null null
 	is "$(header Idempotent-Replayed)" ""
+	post k2 "/v1/payment_intents/$id/cancel"
+	error_is 400 invalid_request_error payment_intent_unexpected_state null
+	post k2 /v1/payment_intents/pi_other/cancel
+	error_is 400 idempotency_error null null
 	pay k1 pm_card_visa
 	is "$status $(field .id)" "200 $id"
 	pay "$(printf 'x%.0s' $(seq 256))" pm_card_visa

@@ -127,7 +127,6 @@ struct answer {
 	struct text headers;      /* further header lines, each with its CRLF */
 	enum ending ending;
 	bool save; /* keep under the idempotency key */
-	bool replayed;
 	char should_retry[8];
 };
 
