@@ -161,7 +161,7 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *context)
 
 /* libcurl takes an answer that ends among its headers for a whole one, so look for their end.
  */
-static size_t take_header(char *line, size_t size, size_t count, void *context)
+static size_t take_header(const char *line, size_t size, size_t count, void *context)
 {
 	bool *complete = context;
 

@@ -7,7 +7,8 @@ setup_file() {
 	load helper
 	buyer=$(user_token buyer)
 	product=$(new_product '{"price":"19.99","stock_quantity":100000}')
-	export buyer product
+	buyer_id=$(user_field buyer .user.id)
+	export buyer buyer_id product
 }
 
 setup() {
@@ -905,7 +906,7 @@ version() {
 # ---- For siblings.
 
 charge() { # METHOD KEY
-	internal POST charge "{\"order_id\":$order,\"user_id\":7,\"amount\":1999,\"currency\":\"USD\",
+	internal POST charge "{\"order_id\":$order,\"user_id\":$buyer_id,\"amount\":1999,\"currency\":\"USD\",
 		\"payment_method\":\"$1\",\"request_key\":\"$2\"}"
 }
 
@@ -918,13 +919,8 @@ last_event_says() { # STATUS CAPTURED REFUNDED
 		complain "the last event does not say $*"
 }
 
-# An order that orders knows nothing of.
-no_order() {
-	order=$((1000000000 + RANDOM * 32768 + RANDOM))
-}
-
 @test "charge: the outcome, the payment, the events; the same key is the same attempt" {
-	no_order
+	new_order
 	charge pm_card_chargeDeclined one
 	expect_status 200
 	expect_json .outcome declined
@@ -944,7 +940,7 @@ no_order() {
 }
 
 @test "charge: secrets come again for the same key, bad methods and other callers do not pass" {
-	no_order
+	new_order
 	charge pm_card_authenticationRequired one
 	expect_json .outcome requires_action
 	secret=$(json .client_secret)
@@ -952,7 +948,7 @@ no_order() {
 	charge pm_card_authenticationRequired one
 	expect_json .outcome requires_action
 	expect_json .client_secret "$secret"
-	no_order
+	new_order
 	charge pm_card_nonsense one
 	expect_json .outcome invalid
 	TOKEN=$buyer api POST "$PAYMENTS_SERVICE_URL/internal/v1/charge/" '{}'
@@ -967,7 +963,7 @@ cancel() { # REASON
 }
 
 @test "cancelled before anybody paid: a tombstone refuses every later charge" {
-	no_order
+	new_order
 	cancel cancelled
 	expect_json .state canceled
 	charge pm_card_visa one
@@ -980,7 +976,7 @@ cancel() { # REASON
 }
 
 @test "cancelled after a decline: the intent is canceled at Stripe, and no card is taken any more" {
-	no_order
+	new_order
 	charge pm_card_chargeDeclined one
 	cancel expired
 	expect_json .state canceled
@@ -992,7 +988,7 @@ cancel() { # REASON
 }
 
 @test "cancelled when it is paid: all of it goes back; expired when it is paid: it stays paid" {
-	no_order
+	new_order
 	charge pm_card_visa one
 	cancel expired
 	expect_json .state succeeded
@@ -1006,7 +1002,7 @@ cancel() { # REASON
 }
 
 @test "cancelled while the outcome is unknown: what comes goes back" {
-	no_order
+	new_order
 	lost
 	charge pm_card_visa one
 	expect_json .outcome unknown
@@ -1022,7 +1018,7 @@ cancel() { # REASON
 }
 
 @test "cancelled while the outcome is unknown: what was declined is canceled" {
-	no_order
+	new_order
 	lost
 	charge pm_card_chargeDeclined one
 	cancel cancelled
@@ -1033,7 +1029,7 @@ cancel() { # REASON
 
 @test "the intent was paid while it was to be canceled: expired finds it paid, cancelled gives it back" {
 	for reason in expired cancelled; do
-		no_order
+		new_order
 		scenario '{"webhooks":{"mode":"off"}}' >/dev/null
 		charge pm_card_authenticationRequired one
 		fake authenticate "{\"payment_intent\":\"$(json .payment.provider_ref)\",\"result\":\"ok\"}"
@@ -1047,7 +1043,7 @@ cancel() { # REASON
 }
 
 @test "a cancellation without an answer is repeated under its key" {
-	no_order
+	new_order
 	charge pm_card_chargeDeclined one
 	lost after '/v1/payment_intents/*/cancel'
 	cancel cancelled
@@ -1065,7 +1061,7 @@ is_due() {
 }
 
 @test "due names what is open, and run finishes it" {
-	no_order
+	new_order
 	lost
 	charge pm_card_visa one
 	wait_for 20 is_due
@@ -1092,7 +1088,7 @@ posts() {
 }
 
 @test "a key that Stripe may have forgotten is never posted again" {
-	no_order
+	new_order
 	lost
 	charge pm_card_visa one
 	expect_json .outcome unknown
@@ -1101,7 +1097,7 @@ posts() {
 	settle_to succeeded
 	[[ $(posts) == "$before" ]]
 
-	no_order
+	new_order
 	lost before
 	charge pm_card_visa one
 	expect_json .outcome unknown

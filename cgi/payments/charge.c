@@ -103,13 +103,14 @@ static struct reply show_decline(struct request *request, const struct paid *pai
 /* The replies to what is no payment at all.  False: it is one. */
 static bool refuse(struct request *request, const struct paid *paid, struct reply *reply)
 {
-	if (same_outcome(paid->outcome, "not_done"))
+	bool is_ours = same_outcome(paid->outcome, "refused") ||
+	               (same_outcome(paid->outcome, "invalid") &&
+	                !same_outcome(paid->verdict.parameter, "payment_method"));
+
+	if (is_ours)
+		*reply = problem(request, "payment_provider_error");
+	else if (same_outcome(paid->outcome, "not_done"))
 		*reply = problem(request, "upstream_unavailable");
-	else if (same_outcome(paid->outcome, "refused"))
-		*reply = problem(request, "payment_provider_error");
-	else if (same_outcome(paid->outcome, "invalid") &&
-	         !same_outcome(paid->verdict.parameter, "payment_method"))
-		*reply = problem(request, "payment_provider_error");
 	else
 		return false;
 	return true;

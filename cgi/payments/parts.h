@@ -15,11 +15,18 @@ handler receive_webhook;
 
 /* ---- signature.c: a Stripe-Signature header. ---- */
 
-/* Whether the header (may be NULL) signs the body with one of the secrets ("a,b") at most
- * SIGNATURE_TOLERANCE seconds before or after now. */
 enum { SIGNATURE_TOLERANCE = 300 };
-bool stripe_signature_valid(struct arena *arena, const char *header, const char *body,
-                            size_t size, const char *secrets, int64_t now);
+
+struct signed_body {
+	const char *header; /* NULL: there was none */
+	const char *body;
+	size_t size;
+};
+
+/* Whether the header signs the body with one of the secrets ("a,b"), SIGNATURE_TOLERANCE
+ * seconds before or after now at most. */
+bool stripe_signature_valid(struct arena *arena, const struct signed_body *message,
+                            const char *secrets, int64_t now);
 
 /* ---- verdict.c: what an answer of Stripe's means. ---- */
 
@@ -65,7 +72,7 @@ struct stripe_call {
 	const char *form; /* of a POST; NULL for a GET */
 	const char *key;
 };
-struct response call_stripe(struct request *request, const struct stripe_call *call);
+struct response call_stripe(struct request *request, const struct stripe_call *stripe);
 
 /* Looks through a list ("payment_intents?created[gte]=1") for the object whose metadata has
  * this value, newest first.  *at becomes its place, NULL when it is not there.  False: the list

@@ -59,26 +59,25 @@ static bool any_matches(const struct signatures *found, const char *expected)
 	return matches;
 }
 
-bool stripe_signature_valid(struct arena *arena, const char *header, const char *body,
-                            size_t size, const char *secrets, int64_t now)
+bool stripe_signature_valid(struct arena *arena, const struct signed_body *message,
+                            const char *secrets, int64_t now)
 {
-	struct signatures found = read_header(arena, header ? header : "");
+	struct signatures found = read_header(arena, message->header ? message->header : "");
 	bool valid = false;
 
 	if (!found.time || !found.count || !is_recent(found.time, now))
 		return false;
 
-	size_t prefix = strlen(found.time) + 1;
-	char *signed_bytes = arena_alloc(arena, prefix + size + 1);
+	size_t prefix = strlen(found.time) + 1, size = prefix + message->size;
+	char *bytes = arena_alloc(arena, size + 1);
 
-	memcpy(signed_bytes, found.time, prefix - 1);
-	signed_bytes[prefix - 1] = '.';
-	memcpy(signed_bytes + prefix, body, size);
+	memcpy(bytes, found.time, prefix - 1);
+	bytes[prefix - 1] = '.';
+	memcpy(bytes + prefix, message->body, message->size);
 	for (int i = 0; *secrets && i < SECRETS_MAX; i++) {
 		const char *secret = cut(arena, &secrets, ',');
 
-		if (*secret && any_matches(&found, hmac_sha256_hex(arena, secret, signed_bytes,
-		                                                   prefix + size)))
+		if (*secret && any_matches(&found, hmac_sha256_hex(arena, secret, bytes, size)))
 			valid = true;
 	}
 	return valid;

@@ -22,6 +22,16 @@ static const char *base_url(void)
 	return setting("STRIPE_API_BASE", "https://api.stripe.com");
 }
 
+/* Without slashes at its end. */
+static int base_size(void)
+{
+	size_t size = strlen(base_url());
+
+	while (size && base_url()[size - 1] == '/')
+		size--;
+	return (int)size;
+}
+
 static const char *secret_key(void)
 {
 	return setting("STRIPE_SECRET_KEY", "");
@@ -120,7 +130,7 @@ struct response call_stripe(struct request *request, const struct stripe_call *s
 	};
 	struct call http = {
 		.method = stripe->method,
-		.url = arena_printf(arena, "%s/v1/%s", base_url(), stripe->path),
+		.url = arena_printf(arena, "%.*s/v1/%s", base_size(), base_url(), stripe->path),
 		.headers = headers,
 		.body = stripe->form,
 	};

@@ -37,11 +37,12 @@ static bool is_event(struct arena *arena, const struct json *event)
 
 struct reply receive_webhook(struct request *request)
 {
+	struct signed_body message = {header(request, "Stripe-Signature"), request->body,
+	                              request->body_size};
 	struct row *applied;
 	struct json *event;
 
-	if (!stripe_signature_valid(request->arena, header(request, "Stripe-Signature"),
-	                            request->body, request->body_size,
+	if (!stripe_signature_valid(request->arena, &message,
 	                            setting("STRIPE_WEBHOOK_SECRET", ""), time(NULL)))
 		return problem(request, "bad_signature");
 	event = json_parse(request->arena, request->body, request->body_size);
