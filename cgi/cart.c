@@ -142,7 +142,7 @@ static struct reply clear_cart(struct request *request)
 
 /* clang-format off */
 static const struct route routes[] = {
-	{GET,    "/api/v1/cart/",                  USER,    .handler = show_cart},
+	{GET,    "/api/v1/cart/",                  ANYONE,  .handler = show_cart},
 	{POST,   "/api/v1/cart/items/",            USER,    .accepts = new_item,     .handler = add_item},
 	{PUT,    "/api/v1/cart/items/:id/",        USER,    .accepts = changed_item, .handler = change_item},
 	{DELETE, "/api/v1/cart/items/:id/",        USER,    .query = &sql_remove_item},

@@ -63,8 +63,14 @@ products_back() {
 	expect_header Cache-Control no-store
 }
 
-@test "every route asks who is calling" {
-	for route in 'GET ' 'POST items/' 'PUT items/1/' 'DELETE items/1/' 'DELETE clear/'; do
+@test "a visitor's cart is empty" {
+	api GET /api/v1/cart/
+	expect_status 200
+	expect_json '[.id, .items, .item_count, .currency] | tostring' '[null,[],0,"USD"]'
+}
+
+@test "every route that changes a cart asks who is calling" {
+	for route in 'POST items/' 'PUT items/1/' 'DELETE items/1/' 'DELETE clear/'; do
 		api "${route% *}" "/api/v1/cart/${route#* }"
 		expect_problem 401 not_authenticated
 	done
