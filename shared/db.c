@@ -148,113 +148,27 @@ static bool fail(struct request *request, struct reply reply)
 	return false;
 }
 
-/* A problem that our SQL raised: PTnnn, the constraint's name is the code, the detail a JSON
- * object of further members. */
-static struct reply raised(struct request *request, const char *state, const char *code,
-                           const char *detail)
-{
-	int status = (state[2] - '0') * 100 + (state[3] - '0') * 10 + (state[4] - '0');
-	size_t size = detail ? strlen(detail) : 0;
-
-	return problem_status(request, status, code,
-	                      size > 2 ? arena_copy(request->arena, detail + 1, size - 2) : "");
-}
-
-/* "products_product_category_id_fkey" to "category_id"; foreign keys are named by PostgreSQL.
- */
-static const char *key_field(struct arena *arena, const char *constraint, const char *table)
-{
-	size_t prefix = strlen(table) + 1, size = strlen(constraint);
-
-	if (size > prefix + 5 && !strncmp(constraint, table, prefix - 1))
-		return arena_copy(arena, constraint + prefix, size - prefix - 5);
-	return constraint;
-}
-
-static struct reply reply_for(struct request *request, PGresult *result)
-{
-	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-	const char *constraint = PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME);
-	const char *table = PQresultErrorField(result, PG_DIAG_TABLE_NAME);
-
-	if (!state)
-		state = "08006";
-	if (!strncmp(state, "PT", 2) && constraint)
-		return raised(request, state, constraint,
-		              PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL));
-	if ((!strcmp(state, "23505") || !strcmp(state, "23514")) && constraint)
-		return problem_status(request, 409, constraint, "");
-	if (!strcmp(state, "23503") && constraint && request->method == DELETE)
-		return problem_status(request, 409,
-		                      arena_printf(request->arena, "%s_in_use", table), "");
-	if (!strcmp(state, "23503") && constraint && table)
-		return problem_field(request, key_field(request->arena, constraint, table),
-		                     "Invalid pk - object does not exist.");
-	log_event("error", "query failed", "\"error.code\":\"%s\",\"error.message\":%s", state,
-	          json_quote(request->arena, PQresultErrorMessage(result)));
-	if (!strncmp(state, "22", 2))
-		return problem(request, "invalid");
-	conflicted = !strcmp(state, "40001") || !strcmp(state, "40P01");
-	if (conflicted || !strcmp(state, "55P03") || !strncmp(state, "08", 2) ||
-	    !strncmp(state, "53", 2) || !strncmp(state, "57P", 3))
-		return problem(request, "upstream_unavailable");
-	if (!strcmp(state, "57014"))
-		return problem(request, "deadline_exceeded");
-	return problem(request, "internal_error");
-}
-
 static bool fail_with(struct request *request, PGresult *result)
 {
-	struct reply reply = reply_for(request, result);
+	struct failure failure = {
+		.state = PQresultErrorField(result, PG_DIAG_SQLSTATE),
+		.constraint = PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME),
+		.table = PQresultErrorField(result, PG_DIAG_TABLE_NAME),
+		.detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL),
+		.message = PQresultErrorMessage(result),
+	};
+
+	if (!failure.state)
+		failure.state = "08006"; /* libpq itself lost the connection */
+	conflicted = is_conflict(&failure);
+
+	struct reply reply = reply_for(request, &failure);
 
 	PQclear(result);
 	return fail(request, reply);
 }
 
 /* ---- Statements ---- */
-
-static bool part_applies(const struct request *request, const struct part *part)
-{
-	if (!part->when)
-		return true;
-
-	const char *value = param(request, part->when);
-
-	if (part->is)
-		return value && !strcmp(value, part->is);
-	return part->negated ? !value : value != NULL;
-}
-
-static uint64_t variant(const struct request *request, const struct query *query)
-{
-	uint64_t mask = 0;
-
-	for (size_t i = 0; query->parts[i].text; i++) {
-		assert(i < 64);
-		if (part_applies(request, &query->parts[i]))
-			mask |= UINT64_C(1) << i;
-	}
-	return mask;
-}
-
-static uint64_t parameters_used(const struct query *query, uint64_t mask)
-{
-	uint64_t used = 0;
-
-	for (size_t i = 0; query->parts[i].text; i++)
-		if (mask >> i & 1)
-			used |= query->parts[i].uses;
-	return used;
-}
-
-static int parameter_count(const struct query *query)
-{
-	int count = 0;
-
-	while (query->params[count])
-		count++;
-	return count;
-}
 
 static const char *statement_name(struct arena *arena, const struct query *query, uint64_t mask)
 {
@@ -264,18 +178,14 @@ static const char *statement_name(struct arena *arena, const struct query *query
 static PGresult *prepare(struct arena *arena, const char *name, const struct query *query,
                          uint64_t mask)
 {
-	struct text sql = {.arena = arena};
 	Oid types[64] = {0};
-	uint64_t used = parameters_used(query, mask);
-	int count = parameter_count(query);
+	uint64_t used = query_uses(query, mask);
+	int count = query_parameters(query);
 
-	for (size_t i = 0; query->parts[i].text; i++)
-		if (mask >> i & 1)
-			text_add(&sql, query->parts[i].text, strlen(query->parts[i].text));
 	for (int i = 0; i < count; i++)
 		if (!(used >> i & 1))
 			types[i] = TEXT_OID; /* else the server cannot tell its type */
-	return PQprepare(current->pg, name, sql.bytes, count, types);
+	return PQprepare(current->pg, name, query_text(arena, query, mask), count, types);
 }
 
 static struct prepared *prepared_slot(const struct query *query, uint64_t mask)
@@ -302,8 +212,8 @@ static PGresult *execute(struct request *request, const struct query *query, uin
 {
 	struct prepared *slot = prepared_slot(query, mask);
 	const char *values[64] = {0};
-	uint64_t used = parameters_used(query, mask);
-	int count = parameter_count(query);
+	uint64_t used = query_uses(query, mask);
+	int count = query_parameters(query);
 
 	if (!slot->query) {
 		PGresult *result =
@@ -360,7 +270,7 @@ static PGresult *execute_read(struct request *request, const struct query *query
 
 static bool query_result(struct request *request, const struct query *query, PGresult **result)
 {
-	uint64_t mask = variant(request, query);
+	uint64_t mask = query_variant(request, query);
 
 	if (!current->in_transaction && transaction_wanted && !begin(request))
 		return false;

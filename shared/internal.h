@@ -136,10 +136,10 @@ char *percent_decode(struct arena *arena, const char *text, size_t size, bool pl
  * segments, bad encoding, too long. */
 char *path_normalise(struct arena *arena, const char *request_uri);
 
-/* The route of the request's method and path, whose parameters it declares.  NULL with *allowed =
- * set of (1u << method) that the path has, 0 when there is no such path. */
-const struct route *route_find(const struct service_definition *service, struct request *request,
-                               unsigned *allowed);
+/* The route of the request's method and path, whose parameters it declares.  NULL with *allowed
+ * = set of (1u << method) that the path has, 0 when there is no such path. */
+const struct route *route_find(const struct service_definition *service,
+                               struct request *request, unsigned *allowed);
 const char *method_name(enum method method);
 
 /* ---- table.c ---- */
@@ -169,6 +169,25 @@ extern const struct service_definition house; /* the routes that every service h
 struct reply problem_status(struct request *request, int status, const char *code,
                             const char *members);
 struct reply problem_errors(struct request *request, const struct errors *errors);
+
+/* ---- query.c ---- */
+
+/* A variant of a query: bit n says that part n is in. */
+uint64_t query_variant(const struct request *request, const struct query *query);
+uint64_t query_uses(const struct query *query, uint64_t mask); /* bit n: $n+1 is in the text */
+int query_parameters(const struct query *query);
+const char *query_text(struct arena *arena, const struct query *query, uint64_t mask);
+
+/* ---- sqlstate.c ---- */
+
+/* What the server said of a failed statement; any but state and message may be NULL. */
+struct failure {
+	const char *state; /* SQLSTATE, five characters */
+	const char *constraint, *table, *detail, *message;
+};
+struct reply reply_for(struct request *request, const struct failure *failure);
+bool is_conflict(
+	const struct failure *failure); /* serialisation or deadlock: worth another run */
 
 /* ---- db.c: the only file that knows libpq. ---- */
 

@@ -1,0 +1,70 @@
+/* sqlstate.c: what PostgreSQL refused, as a reply: constraint names are the codes of our
+ * errors. */
+#include <string.h>
+
+#include "internal.h"
+
+/* A problem that our SQL raised: PTnnn, the constraint's name is the code, the detail a JSON
+ * object of further members. */
+static struct reply raised(struct request *request, const char *state, const char *code,
+                           const char *detail)
+{
+	int status = (state[2] - '0') * 100 + (state[3] - '0') * 10 + (state[4] - '0');
+	size_t size = detail ? strlen(detail) : 0;
+
+	return problem_status(request, status, code,
+	                      size > 2 ? arena_copy(request->arena, detail + 1, size - 2) : "");
+}
+
+/* "products_product_category_id_fkey" to "category_id"; foreign keys are named by PostgreSQL.
+ */
+static const char *key_field(struct arena *arena, const char *constraint, const char *table)
+{
+	size_t prefix = strlen(table) + 1, size = strlen(constraint);
+
+	if (size > prefix + 5 && !strncmp(constraint, table, prefix - 1))
+		return arena_copy(arena, constraint + prefix, size - prefix - 5);
+	return constraint;
+}
+
+bool is_conflict(const struct failure *failure)
+{
+	return !strcmp(failure->state, "40001") || !strcmp(failure->state, "40P01");
+}
+
+/* The server is away, is ending or has no room; or somebody holds a lock for too long. */
+static bool is_passing(const struct failure *failure)
+{
+	static const char *const classes[] = {"08", "40", "53", "55P03", "57P"};
+
+	for (size_t i = 0; i < COUNT(classes); i++)
+		if (!strncmp(failure->state, classes[i], strlen(classes[i])))
+			return true;
+	return false;
+}
+
+struct reply reply_for(struct request *request, const struct failure *failure)
+{
+	const char *state = failure->state, *constraint = failure->constraint;
+	const char *table = failure->table;
+
+	if (!strncmp(state, "PT", 2) && constraint)
+		return raised(request, state, constraint, failure->detail);
+	if ((!strcmp(state, "23505") || !strcmp(state, "23514")) && constraint)
+		return problem_status(request, 409, constraint, "");
+	if (!strcmp(state, "23503") && constraint && request->method == DELETE)
+		return problem_status(request, 409,
+		                      arena_printf(request->arena, "%s_in_use", table), "");
+	if (!strcmp(state, "23503") && constraint && table)
+		return problem_field(request, key_field(request->arena, constraint, table),
+		                     "Invalid pk - object does not exist.");
+	log_event("error", "query failed", "\"error.code\":\"%s\",\"error.message\":%s", state,
+	          json_quote(request->arena, failure->message));
+	if (!strncmp(state, "22", 2))
+		return problem(request, "invalid");
+	if (is_passing(failure))
+		return problem(request, "upstream_unavailable");
+	if (!strcmp(state, "57014"))
+		return problem(request, "deadline_exceeded");
+	return problem(request, "internal_error");
+}
