@@ -43,21 +43,6 @@ static void ignore_notice(void *nothing, const char *message)
 	(void)message;
 }
 
-static char *upper(struct arena *arena, const char *service, const char *suffix)
-{
-	char *name = arena_printf(arena, "%s%s", service, suffix);
-
-	for (char *c = name; *c; c++)
-		if (*c >= 'a' && *c <= 'z')
-			*c = (char)(*c - 'a' + 'A');
-	return name;
-}
-
-static const char *service_setting(struct arena *arena, const char *service, const char *suffix)
-{
-	return setting(upper(arena, service, suffix), NULL);
-}
-
 /* <SERVICE>_DATABASE_URL, else DATABASE_URL, else <SERVICE>_DB_NAME, _USER, _PASSWORD, ... */
 static PGconn *open_service(struct arena *arena, const char *service)
 {
@@ -312,13 +297,6 @@ bool run_counted(struct request *request, const struct query *query, bool *touch
 	*touched = strcmp(PQcmdTuples(result), "0") != 0;
 	PQclear(result);
 	return true;
-}
-
-bool run(struct request *request, const struct query *query)
-{
-	bool touched;
-
-	return run_counted(request, query, &touched);
 }
 
 const char *column(const struct row *row, const char *name)

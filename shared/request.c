@@ -51,6 +51,13 @@ void set_param_int(struct request *request, const char *name, int64_t value)
 	set_param(request, name, arena_printf(request->arena, "%lld", (long long)value));
 }
 
+bool run(struct request *request, const struct query *query)
+{
+	bool touched;
+
+	return run_counted(request, query, &touched);
+}
+
 int64_t column_int(const struct row *row, const char *name)
 {
 	const char *value = column(row, name);
