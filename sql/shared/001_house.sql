@@ -138,7 +138,7 @@ CREATE TABLE event_outbox (
   delivered_at    timestamptz
 );
 CREATE INDEX event_outbox_waiting ON event_outbox (subscriber, aggregate_id, id) WHERE delivered_at IS NULL;
-CREATE INDEX event_outbox_due ON event_outbox (id) WHERE delivered_at IS NULL;
+CREATE INDEX event_outbox_aside ON event_outbox (id) WHERE delivered_at IS NULL AND attempts >= 10;
 
 CREATE FUNCTION emit(p_type text, p_aggregate_id bigint, p_version bigint, p_payload jsonb) RETURNS void
 LANGUAGE plpgsql AS $$

@@ -14,15 +14,28 @@ SELECT json_build_object('events', coalesce(json_agg(json_build_object(
 
 -- name: take_events :row
 -- Leases some that are due: whoever took them and dies leaves them to others after 15 seconds.
--- An older one of the same aggregate goes first, unless it was set aside after 10 attempts.
-WITH due AS (
+-- Of each aggregate only the oldest can be due, and any that was set aside after 10 attempts.
+WITH head AS (
+  SELECT h.id
+    FROM unnest('{products,orders,users,cart,payments}'::text[]) AS s(subscriber)
+   CROSS JOIN LATERAL (
+          SELECT o.id FROM (SELECT DISTINCT ON (w.aggregate_id) w.id, w.next_attempt_at
+                              FROM event_outbox w
+                             WHERE w.delivered_at IS NULL AND w.attempts < 10 AND w.subscriber = s.subscriber
+                             ORDER BY w.aggregate_id, w.id) o
+           WHERE o.next_attempt_at <= now() LIMIT 10) h
+   WHERE s.subscriber <> ALL (:outbox_away::text[])
+   UNION ALL
+  SELECT a.id
+    FROM event_outbox a
+   WHERE a.delivered_at IS NULL AND a.attempts >= 10 AND a.next_attempt_at <= now()
+     AND a.subscriber <> ALL (:outbox_away::text[])
+), due AS (
+  -- Not "IS NULL": the index of those that wait is no help here, but looks small to the planner.
   SELECT o.id FROM event_outbox o
-   WHERE o.delivered_at IS NULL AND o.next_attempt_at <= now()
-     AND o.subscriber <> ALL (:outbox_away::text[])
-     AND NOT EXISTS (SELECT FROM event_outbox e
-                      WHERE e.delivered_at IS NULL AND e.attempts < 10 AND e.id < o.id
-                        AND e.subscriber = o.subscriber AND e.aggregate_id = o.aggregate_id)
-   ORDER BY o.id LIMIT 20 FOR UPDATE SKIP LOCKED
+   WHERE o.id = ANY (ARRAY(SELECT h.id FROM head h)) AND o.next_attempt_at <= now()
+     AND coalesce(o.delivered_at, 'infinity') = 'infinity'
+     FOR UPDATE SKIP LOCKED
 ), taken AS (
   UPDATE event_outbox o SET next_attempt_at = now() + interval '15 seconds'
     FROM due WHERE o.id = due.id RETURNING o.*
@@ -37,15 +50,14 @@ SELECT json_build_object('events', coalesce(json_agg(json_build_object(
 -- Ends the lease: delivered, to be tried again (after 0.25 s, doubled up to 15 s, once set aside
 -- every minute; half of it by chance), or not tried at all.
 UPDATE event_outbox o
-   SET delivered_at = CASE WHEN o.id = ANY (:outbox_delivered::bigint[]) THEN now() END,
+   SET delivered_at = CASE WHEN o.id = ANY (:outbox_delivered::bigint[]) THEN now() ELSE o.delivered_at END,
        attempts = o.attempts + (o.id = ANY (:outbox_failed::bigint[]))::integer,
        next_attempt_at = CASE WHEN o.id = ANY (:outbox_failed::bigint[])
          THEN now() + (0.5 + random() / 2) * CASE WHEN o.attempts >= 9 THEN interval '1 minute'
                                              ELSE least(interval '15 seconds',
                                                         interval '0.25 seconds' * 2 ^ o.attempts) END
          ELSE now() END
- WHERE o.delivered_at IS NULL
-   AND o.id = ANY (:outbox_delivered::bigint[] || :outbox_failed::bigint[] || :outbox_left::bigint[]);
+ WHERE o.id = ANY (:outbox_delivered::bigint[] || :outbox_failed::bigint[] || :outbox_left::bigint[]);
 
 -- name: forget_events :none
 -- What was delivered is kept a month, what was received a year, longer than any delivery can take.
