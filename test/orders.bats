@@ -411,6 +411,13 @@ charges() { # ORDER
 	expect_problem 402 card_declined
 	expect_header Idempotent-Replayed true
 	expect_json .order_id "$id"
+	# Nor is there a second attempt where the answer was lost with its worker.
+	psql_as orders "DELETE FROM idempotency_key WHERE key = '$key'"
+	place "$(paid_with pm_card_visa_chargeDeclinedInsufficientFunds "$product" 1)"
+	expect_problem 402 card_declined
+	expect_json '"\(.order_id) \(.decline_code)"' "$id insufficient_funds"
+	[[ $(psql_as payments "SELECT count(*) FROM payments_attempt a JOIN payments_transaction t ON t.id = a.transaction_id
+		WHERE t.order_id = $id") == 1 ]]
 	show "$id"
 	expect_json '"\(.status) \(.payment_status)"' "pending failed"
 	expect_json '.allowed_actions|join(" ")' "cancel pay"
@@ -490,6 +497,23 @@ charges() { # ORDER
 	wait_for 20 given_back
 	wait_for 10 order_is "$id" payment_status refunded
 	[[ $(stock "$product") == 10 ]]
+}
+
+@test "money that comes for an order that has ended goes back" {
+	local product id
+	product=$(new_product)
+	stripe_goes_dark
+	place "$(paid_with pm_card_visa "$product" 1)"
+	expect_status 202
+	id=$(json .id)
+	# Nobody told payments.
+	psql_as orders "SELECT expire_order($id)" >/dev/null
+	scenario '{}' >/dev/null
+	given_back() { relay && [[ $(charges "$id") == "1000 1000" ]]; }
+	wait_for 20 given_back
+	wait_for 10 order_is "$id" payment_status refunded
+	expect_json .status expired
+	wait_for 10 nothing_due "$id"
 }
 
 @test "cancelled before it is paid: the stock is back and nothing can be charged" {
@@ -709,6 +733,8 @@ charges() { # ORDER
 	}
 	wait_for 20 undone
 	[[ $(stock "$product") == 9 ]]
+	[[ $(psql_as products "SELECT state FROM products_reservation WHERE order_id = $(psql_as orders "SELECT min(order_id)
+		FROM orders_saga WHERE user_id = $(user_field buyer .user.id)")") == released ]]
 }
 
 @test "while payments fails the order waits, and the retry pays it" {
