@@ -349,6 +349,6 @@ const char *setting(const char *name, const char *fallback);
 
 /* Checks settings and table, then serves until SIGTERM: as FastCGI where fd 0 is a socket, as
  * CGI for one request otherwise.  `--routes` prints the table instead.  The exit status. */
-int serve(const struct service_definition *service, int argc, char **argv);
+int serve(const struct service_definition *definition, int argc, char **argv);
 
 #endif

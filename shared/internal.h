@@ -147,7 +147,7 @@ const char *method_name(enum method method);
 /* Ends the program when a query of the table has a parameter that nothing supplies: a typo
  * stops it at its start, not in production. */
 void check_routes(const struct service_definition *service);
-void print_routes(const struct service_definition *service); /* "METHOD PATH" a line */
+void print_routes(const struct service_definition *definition); /* "METHOD PATH" a line */
 
 /* ---- exchange.c ---- */
 
