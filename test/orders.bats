@@ -1,4 +1,5 @@
 # orders.bats: from a basket to an order, its payment, its end.
+# shellcheck shell=bash disable=SC2030,SC2031,SC2143,SC2154,SC2317
 
 bats_require_minimum_version 1.5.0
 
@@ -479,6 +480,22 @@ charges() { # ORDER
 	scenario '{}' >/dev/null
 	reconcile() { relay && order_is "$id" status confirmed; }
 	wait_for 20 reconcile
+	[[ $(taken "$id") == 1000 ]]
+}
+
+@test "Stripe that does not answer in time is 202, within the gateway's patience" {
+	local product id started=$SECONDS
+	product=$(new_product)
+	scenario '{"rules":[{"match":{"method":"POST","path":"/v1/payment_intents","times":-1},
+		"do":{"fault":"latency","ms":40000,"when":"after"}}],"webhooks":{"mode":"off"}}' >/dev/null
+	place "$(paid_with pm_card_visa "$product" 1)"
+	expect_status 202
+	((SECONDS - started < 30))
+	id=$(json .id)
+	expect_json '"\(.status) \(.payment.status)"' "pending unknown"
+	scenario '{}' >/dev/null
+	reconcile() { relay && order_is "$id" status confirmed; }
+	wait_for 60 reconcile
 	[[ $(taken "$id") == 1000 ]]
 }
 

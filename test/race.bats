@@ -1,4 +1,5 @@
 # race.bats: many customers at the same moment.
+# shellcheck shell=bash disable=SC2030,SC2031,SC2143,SC2154,SC2317
 
 bats_require_minimum_version 1.5.0
 
