@@ -103,7 +103,8 @@ void set_param_int(struct request *request, const char *name, int64_t value);
 
 /* Always declared for queries: user_id (NULL for a visitor), is_staff, is_service, request_id,
  * client, shop_currency, body (the body's declared fields as JSON), limit and offset
- * (of a list), and all that a route's path and shape declare. */
+ * (of a list), and all that a route's path and shape declare.  A filter user_id of the shape is
+ * asked_user_id, so that it never passes for the caller. */
 
 /* A request header by its name as HTTP writes it, NULL when absent. */
 const char *header(const struct request *request, const char *name);
