@@ -291,7 +291,7 @@ void token_configure(bool signs);
 
 void log_name(const char *service); /* of the lines to come; must stay valid */
 
-/* One JSON object a line on standard error, ECS names (operations.md 3.3). */
+/* One JSON object a line on standard error, in the names of the Elastic Common Schema. */
 void log_event(const char *level, const char *message, const char *format, ...)
 	PRINTF_LIKE(3, 4);
 /* "could not X: reason" and exit 1: for start-up alone. */

@@ -100,8 +100,6 @@ struct reply problem_status(struct request *request, int status, const char *cod
 		reply_header(request, "WWW-Authenticate", "Bearer");
 	if (status == 503 || !strcmp(code, "idempotency_key_in_use"))
 		reply_header(request, "Retry-After", "1");
-	if (!known)
-		known = &(const struct problem){.code = code, .status = status};
 	return reply_json(
 		status,
 		arena_printf(
