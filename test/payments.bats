@@ -432,16 +432,50 @@ reconciled_to() { # STATUS
 	wait_for 10 order_is status confirmed
 }
 
-@test "a charge that is too slow is unknown when the time is up, and is settled later" {
+@test "a charge that is too slow is unknown when the time is up, and nobody else waits for it" {
 	new_order
 	fault '{"fault":"latency","when":"after","ms":60000}'
 	started=$SECONDS
-	pay pm_card_visa
-	expect_status 202
-	expect_json .status unknown
+	(pay pm_card_visa && echo "$body" >"$BATS_TEST_TMPDIR/answer") &
+	wait_for 5 attempt_is pending
+	for _ in 1 2 3 4 5; do
+		TOKEN=$buyer api GET "/api/v1/payments/?order_id=$order" --max-time 2
+		expect_json '.results[0].status' pending
+	done
+	wait
+	[[ $(jq -r .status "$BATS_TEST_TMPDIR/answer") == unknown ]]
 	((SECONDS - started >= 15 && SECONDS - started <= 26)) || complain "took $((SECONDS - started)) s"
-	scenario '{"webhooks":{"mode":"off"}}' >/dev/null
+	lost_and_found
 	wait_for 20 reconciled_to succeeded
+}
+
+# as_cgi METHOD PATH JSON NAME=VALUE...: one request to payments with other settings; its answer.
+as_cgi() {
+	local method=$1 path=$2 json=$3
+	shift 3
+	env "$@" REQUEST_METHOD="$method" REQUEST_URI="$path" CONTENT_TYPE=application/json \
+		CONTENT_LENGTH=${#json} "${ARNOVA_BUILD:-build}/payments.fcgi" <<<"$json"
+}
+
+@test "Stripe cannot be reached: nothing is open, and the same key may be tried again" {
+	new_order
+	question="{\"order_id\":$order,\"user_id\":$buyer_id,\"amount\":1999,\"currency\":\"USD\",
+		\"payment_method\":\"pm_card_visa\",\"request_key\":\"one\"}"
+	answer=$(as_cgi POST /internal/v1/charge/ "$question" STRIPE_API_BASE=http://127.0.0.1:9 \
+		HTTP_AUTHORIZATION="Bearer ${SERVICE_TOKEN%%,*}")
+	[[ $answer == *"Status: 503"*upstream_unavailable* ]] || complain "$answer"
+	payment_is failed
+	charge pm_card_visa one
+	expect_json .outcome succeeded
+}
+
+@test "orders cannot be reached: nothing is begun" {
+	new_order
+	answer=$(as_cgi POST /api/v1/payments/process/ "{\"order_id\":$order,\"payment_method\":\"pm_card_visa\"}" \
+		ORDERS_SERVICE_URL=http://127.0.0.1:9 HTTP_AUTHORIZATION="Bearer $buyer" HTTP_IDEMPOTENCY_KEY="$(idem)")
+	[[ $answer == *"Status: 503"*upstream_unavailable* && $answer == *"Retry-After: "* ]] || complain "$answer"
+	TOKEN=$buyer api GET "/api/v1/payments/?order_id=$order"
+	expect_json .count 0
 }
 
 @test "a 500 that Stripe keeps under the key is settled by looking, charged or not" {
