@@ -217,6 +217,7 @@ struct response {
 	const char *body;
 	const char *request_id;   /* the peer's Request-Id, NULL without one */
 	const char *should_retry; /* Stripe-Should-Retry, NULL without one */
+	bool replayed;            /* Idempotent-Replayed: kept from an earlier execution */
 };
 
 /* Asks a sibling under /internal/v1/ with the service token, the request's id and what is left

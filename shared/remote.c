@@ -298,6 +298,7 @@ static struct response exchange_once(const struct exchange *exchange)
 	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
 	response.status = (int)status;
 	response.should_retry = answer_header(exchange, "Stripe-Should-Retry");
+	response.replayed = answer_header(exchange, "Idempotent-Replayed") != NULL;
 	if (answer.body.size) {
 		response.body = answer.body.bytes;
 		response.json = json_parse(arena, answer.body.bytes, answer.body.size);

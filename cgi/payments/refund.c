@@ -80,8 +80,8 @@ static struct verdict submit(struct request *request, const struct row *refund)
 		return poll(request, refund);
 	if (is_repeatable)
 		verdict = post(request, refund);
-	if (same_outcome(verdict.outcome, "unknown") && (verdict.is_over || !is_repeatable))
-		return find(request, refund, true);
+	if (same_outcome(verdict.outcome, "unknown"))
+		return find(request, refund, verdict.is_over || !is_repeatable);
 	return verdict;
 }
 

@@ -99,6 +99,8 @@ static bool worth_repeating(const struct response *response)
 		return true;
 	if (response->should_retry)
 		return !strcmp(response->should_retry, "true");
+	if (response->replayed)
+		return false;
 	return response->status == 409 || response->status == 429 || response->status >= 500 ||
 	       (response->status == 200 && !response->json);
 }

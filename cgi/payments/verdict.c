@@ -172,9 +172,10 @@ static bool begin_verdict(struct arena *arena, const struct response *response,
 	verdict->request_id = response->request_id;
 	verdict->outcome = judge_status(arena, response);
 	/* A 500 of Stripe's own is kept under the key: repeating it gives the same. */
-	verdict->is_over = response->outcome == ANSWERED && response->status == 500 &&
-	                   text_at(arena, response, "error", "type") &&
-	                   same_outcome(response->should_retry, "false");
+	verdict->is_over =
+		response->outcome == ANSWERED && response->status == 500 &&
+		text_at(arena, response, "error", "type") &&
+		(response->replayed || same_outcome(response->should_retry, "false"));
 	return verdict->outcome != NULL;
 }
 
