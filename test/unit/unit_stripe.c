@@ -245,6 +245,9 @@ static void test_transport(void)
 	ok(!judge_intent(arena, &kept).is_over, "a 500 that asks to be repeated");
 	kept.should_retry = "false";
 	ok(judge_intent(arena, &kept).is_over, "a 500 that is kept under its key");
+	kept.should_retry = NULL;
+	kept.replayed = true;
+	ok(judge_intent(arena, &kept).is_over, "a 500 that was kept under its key");
 }
 
 static void test_details(void)
