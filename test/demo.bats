@@ -27,7 +27,7 @@ setup() {
 		'["/media/cotton-t-shirt-sand.svg","/media/cotton-t-shirt-ink.svg","/media/cotton-t-shirt-rust.svg"]'
 	api GET /api/v1/products/round-teapot/
 	expect_json '[.price, .compare_at_price] | tostring' '["38.00","45.00"]'
-	api GET '/api/v1/products/?search=teapot'
+	api GET '/api/v1/products/?search=round+teapot'
 	expect_json '.results[0].slug' round-teapot
 }
 

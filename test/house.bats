@@ -233,14 +233,39 @@ held() {
 		((classid::bigint << 32) | objid::bigint) = products.idempotency_lock('$1', '$2')") == 1 ]]
 }
 
+# ---- Failures that are not the client's.
+
+@test "a fault of ours is a 500 that says nothing of it" {
+	psql_owner "ALTER FUNCTION products.slug_from(text, text) RENAME TO slug_from_elsewhere"
+	TOKEN=$(staff_token) api POST /api/v1/products/categories/ '{"name":"Broken"}'
+	psql_owner "ALTER FUNCTION products.slug_from_elsewhere(text, text) RENAME TO slug_from"
+	expect_problem 500 internal_error
+	expect_json '[keys[]] | join(" ")' 'code detail request_id status title type'
+	[[ $body != *slug_from* && $body != *function* ]]
+	TOKEN=$(staff_token) api POST /api/v1/products/categories/ '{"name":"Whole again"}'
+	expect_status 201
+}
+
+@test "a sibling that does not answer in time is a 504" {
+	local pool
+	pool=$(workers products)
+	[[ -n $pool ]]
+	# shellcheck disable=SC2086
+	kill -STOP $pool
+	TOKEN=$(user_token patient) api POST /api/v1/cart/items/ '{"product_id":1,"quantity":1}'
+	# shellcheck disable=SC2086
+	kill -CONT $pool
+	expect_problem 504 deadline_exceeded
+}
+
 # ---- Processes.
 
 @test "one worker killed 20 times is replaced each time" {
 	local before i victim
-	before=$(pool_of products | wc -l)
+	before=$(workers products | wc -l)
 	[[ $before -ge 2 ]]
 	for i in {1..20}; do
-		victim=$(pool_of products | head -n 1)
+		victim=$(workers products | head -n 1)
 		kill -9 "$victim"
 		wait_for 20 pool_has products "$before" "$victim"
 	done
@@ -248,16 +273,8 @@ held() {
 	expect_status 200
 }
 
-# Workers of this instance: children of the multiwatch whose socket lies in VAR.
-pool_of() {
-	local pid
-	for pid in $(pgrep -f "multiwatch .*/$1\.fcgi"); do
-		if tr '\0' '\n' <"/proc/$pid/environ" | grep -qx "VAR=$VAR"; then pgrep -P "$pid" || true; fi
-	done
-}
-
 pool_has() {
-	[[ $(pool_of "$1" | wc -l) == "$2" ]] && ! pool_of "$1" | grep -qx "$3"
+	[[ $(workers "$1" | wc -l) == "$2" ]] && ! workers "$1" | grep -qx "$3"
 }
 
 @test "a program does not start with a missing or weak secret" {

@@ -381,3 +381,32 @@ internal() {
 	api GET /metrics
 	expect_problem 404 not_found
 }
+
+# ---- What the tables refuse, whoever writes.
+
+# refused_by CONSTRAINT SQL
+refused_by() {
+	psql_as products "$2" 2>&1 | grep -q "\"$1\"" || complain "expected $1 to refuse: $2"
+}
+
+@test "the tables themselves hold what must always be" {
+	local id stock
+	id=$(new_product '{"stock_quantity":3}')
+	stock=$(psql_as products "SELECT id FROM products_stock WHERE product_id = $id")
+	refused_by price_negative "UPDATE products_product SET price = -1 WHERE id = $id"
+	refused_by compare_at_price_negative "UPDATE products_product SET compare_at_price = -1 WHERE id = $id"
+	refused_by variant_price_negative "INSERT INTO products_productvariant (product_id, name, price) VALUES ($id, 'x', -1)"
+	refused_by insufficient_stock "UPDATE products_stock SET on_hand = -1 WHERE id = $stock"
+	refused_by reserved_negative "UPDATE products_stock SET reserved = -1 WHERE id = $stock"
+	refused_by stock_row_taken "INSERT INTO products_stock (product_id) VALUES ($id)"
+	refused_by movement_cause "INSERT INTO products_stockmovement (stock_id, on_hand, reserved, cause) VALUES ($stock, 1, 0, 'magic')"
+	refused_by movement_taken "INSERT INTO products_stockmovement (stock_id, on_hand, reserved, cause, reference)
+		VALUES ($stock, 0, 0, 'hold', 'x'), ($stock, 0, 0, 'hold', 'x')"
+	refused_by reservation_state "INSERT INTO products_reservation (order_id, state) VALUES (-1, 'lost')"
+	refused_by reservation_quantity "INSERT INTO products_reservation (order_id, state) VALUES (-1, 'held');
+		INSERT INTO products_reservationitem (order_id, stock_id, quantity) VALUES (-1, $stock, 0)"
+	refused_by reservation_consumed "INSERT INTO products_reservation (order_id, state) VALUES (-1, 'held');
+		INSERT INTO products_reservationitem (order_id, stock_id, quantity, consumed) VALUES (-1, $stock, 1, 2)"
+	refused_by rating_range "INSERT INTO products_review (product_id, user_id, rating) VALUES ($id, 1, 6)"
+	refused_by review_taken "INSERT INTO products_review (product_id, user_id, rating) VALUES ($id, 1, 5), ($id, 1, 5)"
+}

@@ -206,6 +206,9 @@ try_until_done() { # TOKEN KEY PRODUCT
 		WHERE i.product_id = $product AND o.status = 'confirmed'") == "$count" ]]
 	[[ $(psql_owner "SELECT count(*) || ' ' || sum(t.captured) FROM payments.payments_transaction t
 		JOIN orders.orders_orderitem i USING (order_id) WHERE i.product_id = $product") == "$count $((count * 1000))" ]]
-	[[ $(ledger "[.entries[]|select(.kind == \"executed\" and .charge and .status == 200 and (.refund|not))|.order_id]|group_by(.)|map(select(length > 1))|length") == 0 ]]
+	local orders
+	orders=$(psql_as orders "SELECT json_agg(order_id) FROM orders_orderitem WHERE product_id = $product")
+	[[ $(ledger "$orders as \$orders | [.entries[] | select(.kind == \"executed\" and .outcome == \"succeeded\" and
+		(.refund | not)) | .order_id | tonumber | select(IN(\$orders[]))] | group_by(.) | map(length) | unique | tostring") == '[1]' ]]
 	[[ $(psql_as products "SELECT reserved FROM products_stock WHERE product_id = $product") == "$count" ]]
 }
