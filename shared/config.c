@@ -1,5 +1,4 @@
 /* config.c: settings from the environment, read once before the first request. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,21 +50,4 @@ static char *upper(struct arena *arena, const char *service, const char *suffix)
 const char *service_setting(struct arena *arena, const char *service, const char *suffix)
 {
 	return setting(upper(arena, service, suffix), NULL);
-}
-
-long setting_number(const char *name, long fallback, long min, long max)
-{
-	const char *text = setting(name, NULL);
-	char *end;
-
-	if (!text)
-		return fallback;
-	errno = 0;
-
-	long number = strtol(text, &end, 10);
-
-	if (errno || *end || number < min || number > max)
-		die("could not start: %s must be a whole number from %ld to %ld", name, min,
-		    max);
-	return number;
 }

@@ -302,8 +302,6 @@ void die(const char *format, ...) PRINTF_LIKE(1, 2) __attribute__((noreturn));
 void settings_load(void);
 /* PRODUCTS_DATABASE_URL for products and "_database_url"; NULL when absent. */
 const char *service_setting(struct arena *arena, const char *service, const char *suffix);
-/* The setting as a whole number within min..max, else die(). */
-long setting_number(const char *name, long fallback, long min, long max);
 
 /* What the house keeps of a request. */
 struct private

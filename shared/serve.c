@@ -236,7 +236,7 @@ static struct reply respond(struct request *request)
 	route = find(request, &reply);
 	if (!route)
 		return reply;
-	if (fcgi_header_twice())
+	if (fcgi_header_twice() || strlen(request->private->query) > LIMIT_QUERY)
 		return problem(request, "parse_error");
 	if (waited_too_long(request))
 		return problem(request, "upstream_unavailable");
