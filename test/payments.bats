@@ -1164,6 +1164,21 @@ cancel() { # REASON
 	[[ $(entries '[.[] | select(.kind == "received" and (.path | endswith("/cancel"))) | .idempotency_key] | unique | length') == 1 ]]
 }
 
+@test "a cancellation that Stripe refuses is not tried again at once" {
+	new_order
+	charge pm_card_chargeDeclined one
+	fault '{"fault":"status","status":400,"effect":false}' POST '/v1/payment_intents/*/cancel' -1
+	cancel cancelled
+	expect_json .state in_flight
+	settle_to failed
+	settle_to failed
+	[[ $(entries '[.[] | select(.kind == "received" and (.path | endswith("/cancel")))] | length') == 1 ]]
+	psql_owner "UPDATE payments.payments_attempt SET updated_at = now() - interval '2 minutes' WHERE transaction_id =
+		(SELECT id FROM payments.payments_transaction WHERE order_id = $order)" >/dev/null
+	lost_and_found
+	settle_to canceled
+}
+
 is_due() {
 	internal GET due
 	expect_status 200 && expect_json ".orders | index($order) != null" true

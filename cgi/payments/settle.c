@@ -28,12 +28,7 @@ static bool work(struct request *request)
 		if (same_outcome(kind, "refund") ? !submit_refund(request, id, &verdict)
 		                                 : !settle_attempt(request, id))
 			return false;
-		if (same_outcome(kind, "cancel"))
-			done = arena_printf(request->arena, "%s cancel attempt%lld", done,
-			                    (long long)id);
-		else
-			done = arena_printf(request->arena, "%s %s%lld", done, kind,
-			                    (long long)id);
+		done = arena_printf(request->arena, "%s %s%lld", done, kind, (long long)id);
 	}
 	return true;
 }

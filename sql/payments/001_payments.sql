@@ -56,7 +56,7 @@ CREATE TABLE payments_transaction (
                                             ELSE amount > 0 AND currency IS NOT NULL END)
 );
 CREATE INDEX ON payments_transaction (user_id, id DESC);
-CREATE INDEX payment_to_cancel ON payments_transaction (order_id)
+CREATE INDEX payment_cancel_requested ON payments_transaction (order_id)
  WHERE cancel_requested AND status IN ('failed', 'requires_action');
 
 -- Each decision: of the customer to pay (create, confirm), or of the order to cancel the intent.

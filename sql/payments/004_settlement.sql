@@ -1,5 +1,16 @@
 -- 004_settlement.sql: what is left to be finished, and Stripe's events.
 
+-- Payments that their order does not want any more while the intent could still be paid.  A refusal
+-- of Stripe's is not met with the next attempt at once.
+CREATE VIEW payment_to_cancel AS
+SELECT t.order_id, t.updated_at
+  FROM payments_transaction t
+ WHERE t.cancel_requested AND t.status IN ('failed', 'requires_action')
+   AND NOT EXISTS (SELECT FROM payments_attempt a
+                    WHERE a.transaction_id = t.id
+                      AND (a.outcome IN ('pending', 'unknown', 'processing')
+                           OR (a.operation = 'cancel' AND a.updated_at > now() - interval '1 minute')));
+
 CREATE VIEW payment_due AS
 SELECT t.order_id, a.due_at
   FROM payments_attempt a JOIN payments_transaction t ON t.id = a.transaction_id
@@ -9,11 +20,7 @@ SELECT t.order_id, r.due_at
   FROM payments_refund r JOIN payments_transaction t ON t.id = r.transaction_id
  WHERE r.status = 'pending'
 UNION ALL
-SELECT t.order_id, t.updated_at
-  FROM payments_transaction t
- WHERE t.cancel_requested AND t.status IN ('failed', 'requires_action')
-   AND NOT EXISTS (SELECT FROM payments_attempt a
-                    WHERE a.transaction_id = t.id AND a.outcome IN ('pending', 'unknown', 'processing'));
+SELECT c.order_id, c.updated_at FROM payment_to_cancel c;
 
 -- The next thing to do for an order, claimed: 'attempt' or 'refund' with its id.  p_done lists
 -- what this run has already done.
@@ -33,9 +40,8 @@ BEGIN
     kind := 'attempt';
     id := flying.id;
     UPDATE payments_attempt a SET claimed_at = now() WHERE a.id = flying.id;
-  ELSIF flying.id IS NULL AND known.cancel_requested AND known.status IN ('failed', 'requires_action')
-        AND 'cancel' <> ALL (done) THEN
-    kind := 'cancel';
+  ELSIF EXISTS (SELECT FROM payment_to_cancel c WHERE c.order_id = p_order_id) THEN
+    kind := 'attempt';
     id := new_attempt(known, 'cancel');
   ELSE
     SELECT 'refund', r.id INTO kind, id FROM payments_refund r
