@@ -190,6 +190,6 @@ workers() {
 	ls -l /proc/[0-9]*/exe 2>/dev/null |
 		sed -nE "s|.*/proc/([0-9]+)/exe -> .*/$1\\.fcgi( \\(deleted\\))?\$|\1|p" |
 		while read -r pid; do
-			grep -qzxF "VAR=$VAR" "/proc/$pid/environ" 2>/dev/null && echo "$pid"
+			if grep -qzxF "VAR=$VAR" "/proc/$pid/environ" 2>/dev/null; then echo "$pid"; fi
 		done
 }
