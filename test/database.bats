@@ -1,0 +1,128 @@
+# database.bats: what each service's role may do in the database, and above all what it may not.
+# shellcheck shell=bash disable=SC2154
+
+setup() {
+	load helper
+}
+
+services() {
+	echo products orders users cart payments
+}
+
+# Tables, views and sequences of a schema, "KIND NAME" a line.
+relations_of() {
+	psql_owner "SELECT concat(relkind, ' ', quote_ident(relname)) FROM pg_class
+		WHERE relnamespace = '$1'::regnamespace AND relkind IN ('r', 'v', 'S') ORDER BY relname"
+}
+
+# sqlstates SERVICE: runs the statements of the input, one a line, as the service's role; prints
+# each behind its SQLSTATE, 00000 where it was allowed. What was allowed is undone.
+sqlstates() {
+	local url=${1^^}_DATABASE_URL statements
+	statements=$(cat)
+	paste -d ' ' <(sed 's/.*/BEGIN;\n&;\n\\echo :SQLSTATE\nROLLBACK;/' <<<"$statements" |
+		psql -XAtq -o /dev/null -d "${!url}" 2>/dev/null) - <<<"$statements"
+}
+
+# refused SERVICE: each statement of the input must end in 42501, insufficient privilege.
+refused() {
+	local allowed
+	allowed=$(sqlstates "$1" | grep -v '^42501 ') || return 0
+	complain "$1 may do what it must not: $allowed"
+}
+
+statements_against() {
+	local kind name
+	relations_of "$1" | while read -r kind name; do
+		if [[ $kind == S ]]; then
+			echo "SELECT nextval('$1.$name')"
+			continue
+		fi
+		echo "SELECT FROM $1.$name"
+		echo "DELETE FROM $1.$name"
+		[[ $kind == r ]] || continue
+		echo "INSERT INTO $1.$name DEFAULT VALUES"
+		echo "UPDATE $1.$name SET ctid = ctid"
+		echo "TRUNCATE $1.$name"
+		echo "LOCK TABLE $1.$name"
+	done
+}
+
+@test "no role sees anything of another service" {
+	local role schema
+	for role in $(services); do
+		for schema in $(services); do
+			[[ $schema != "$role" ]] || continue
+			[[ $(relations_of "$schema" | wc -l) -ge 5 ]]
+			{
+				statements_against "$schema"
+				echo "SELECT $schema.emit('t', 1, 1, '{}')"
+				echo "CREATE TABLE $schema.intruder (id integer)"
+			} | refused "$role"
+		done
+	done
+}
+
+@test "the check above would notice a grant" {
+	psql_owner 'GRANT USAGE ON SCHEMA users TO cart; GRANT SELECT ON users.auth_user TO cart'
+	run refused cart < <(statements_against users)
+	psql_owner 'REVOKE ALL ON SCHEMA users FROM cart; REVOKE ALL ON users.auth_user FROM cart'
+	[[ $status -ne 0 && $output == *'00000 SELECT FROM users.auth_user'* ]]
+}
+
+@test "a role uses its own tables, makes none and changes none" {
+	local role
+	for role in $(services); do
+		sqlstates "$role" <<<"DELETE FROM $role.event_inbox" | grep -q ^00000
+		refused "$role" <<-END
+			CREATE TABLE $role.intruder (id integer)
+			CREATE TABLE public.intruder (id integer)
+			CREATE TEMPORARY TABLE intruder (id integer)
+			CREATE SCHEMA intruder
+			CREATE FUNCTION $role.intruder() RETURNS integer LANGUAGE sql AS 'SELECT 1'
+			ALTER TABLE $role.event_outbox ADD COLUMN intruder integer
+			ALTER TABLE $role.event_outbox DISABLE TRIGGER ALL
+			DROP TABLE $role.event_outbox
+			TRUNCATE $role.event_outbox
+			CREATE INDEX ON $role.event_outbox (type)
+			DELETE FROM $role.schema_migration
+			UPDATE $role.schema_migration SET checksum = ''
+		END
+	done
+}
+
+@test "a role has no power over the server, its files or other roles" {
+	local role
+	for role in $(services); do
+		refused "$role" <<-END
+			COPY $role.event_inbox FROM PROGRAM 'id'
+			COPY $role.event_inbox TO '/tmp/arnova-intruder'
+			SELECT pg_read_file('postgresql.conf')
+			SELECT pg_ls_dir('.')
+			SELECT lo_import('/etc/passwd')
+			SELECT pg_reload_conf()
+			SELECT passwd FROM pg_shadow
+			SELECT rolpassword FROM pg_authid
+			CREATE EXTENSION dblink
+			CREATE ROLE intruder
+			ALTER ROLE $role SUPERUSER
+			SET ROLE arnova
+			SET SESSION AUTHORIZATION arnova
+			SET session_replication_role = replica
+		END
+	done
+	[[ $(psql_owner "SELECT count(*) FROM pg_roles WHERE rolname IN ('products', 'orders', 'users', 'cart', 'payments')
+		AND NOT (rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication OR rolbypassrls)
+		AND rolconnlimit > 0") == 5 ]]
+	[[ $(psql_owner "SELECT count(*) FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member
+		WHERE r.rolname IN ('products', 'orders', 'users', 'cart', 'payments')") == 0 ]]
+}
+
+@test "no role gets into another database" {
+	local role url
+	for role in $(services); do
+		url=${role^^}_DATABASE_URL
+		run psql -XAtq -d "${!url/\/arnova\?//postgres?}" -c 'SELECT 1'
+		[[ $status -ne 0 && $output == *'permission denied for database'* ]]
+	done
+}
