@@ -56,6 +56,16 @@ static bool take_up(struct request *request, const struct row *row, struct reply
 	return true;
 }
 
+static void unlock(struct request *request)
+{
+	struct row *row;
+
+	db_want_transaction(false);
+	/* Where this fails the connection is gone, and the lock with it. */
+	if (!fetch(request, &sql_idempotency_unlock, &row))
+		log_event("warn", "could not release an idempotency key", "%s", "");
+}
+
 bool idempotency_begin(struct request *request, const struct route *route, struct reply *reply)
 {
 	struct row *row;
@@ -75,8 +85,12 @@ bool idempotency_begin(struct request *request, const struct route *route, struc
 	                       method_name(request->method), request->path));
 	set_param(request, "fingerprint",
 	          sha256_hex(request->arena, request->body, request->body_size));
-	if (!fetch(request, &sql_idempotency_begin, &row) || !commit(request))
-		return refuse(reply, *request->failure);
+	if (!fetch(request, &sql_idempotency_begin, &row) || !commit(request)) {
+		*reply = *request->failure;
+		db_rollback(); /* which leaves the lock, if it was taken already */
+		unlock(request);
+		return false;
+	}
 	db_begin_request(true);
 	return take_up(request, row, reply);
 }
@@ -84,7 +98,7 @@ bool idempotency_begin(struct request *request, const struct route *route, struc
 /* Only 2xx and 402 are kept; any other answer leaves no key behind. */
 struct reply idempotency_end(struct request *request, struct reply reply)
 {
-	bool kept = reply.status < 300 || reply.status == 402;
+	bool kept = reply.status < 300 || reply.status == 402, touched;
 
 	if (!request->private->holds_key)
 		return reply;
@@ -92,19 +106,18 @@ struct reply idempotency_end(struct request *request, struct reply reply)
 	set_param(request, "reply_headers",
 	          request->private->headers.size ? request->private->headers.bytes : "");
 	set_param(request, "reply_body", reply.body);
-	if (!run(request, kept ? &sql_idempotency_keep : &sql_idempotency_forget) && kept)
+	if (!kept) {
+		(void)!run(request, &sql_idempotency_forget);
+		return reply;
+	}
+	if (!run_counted(request, &sql_idempotency_keep, &touched))
 		return *request->failure;
-	return reply;
+	/* The connection was lost, and the lock with it: a retry may be at work. */
+	return touched ? reply : problem(request, "upstream_unavailable");
 }
 
 void idempotency_release(struct request *request)
 {
-	struct row *row;
-
-	if (!request->private->holds_key)
-		return;
-	db_want_transaction(false);
-	/* Where this fails the connection is gone, and the lock with it. */
-	if (!fetch(request, &sql_idempotency_unlock, &row))
-		log_event("warn", "could not release an idempotency key", "%s", "");
+	if (request->private->holds_key)
+		unlock(request);
 }

@@ -5,13 +5,16 @@ SELECT state, status, headers, body
   FROM idempotency_begin(:idempotency_scope, :idempotency_key, :fingerprint);
 
 -- name: idempotency_keep :none
+-- Whoever lost the lock with the connection keeps and forgets nothing: a retry may have it.
 UPDATE idempotency_key
    SET status = :reply_status::integer, headers = :reply_headers, body = :reply_body
- WHERE scope = :idempotency_scope AND key = :idempotency_key;
+ WHERE scope = :idempotency_scope AND key = :idempotency_key
+   AND pg_try_advisory_xact_lock(idempotency_lock(scope, key));
 
 -- name: idempotency_forget :none
 DELETE FROM idempotency_key
- WHERE scope = :idempotency_scope AND key = :idempotency_key AND status IS NULL;
+ WHERE scope = :idempotency_scope AND key = :idempotency_key AND status IS NULL
+   AND pg_try_advisory_xact_lock(idempotency_lock(scope, key));
 
 -- name: idempotency_unlock :row
 SELECT pg_advisory_unlock(idempotency_lock(:idempotency_scope, :idempotency_key)) AS unlocked;
