@@ -7,7 +7,9 @@
 
 #include "internal.h"
 
-#define LIMIT_PREPARED 1024 /* statements of one connection; a power of two */
+#define PLACES 1024        /* of the hash table of statements; a power of two */
+#define LIMIT_PREPARED 256 /* statements of one connection: each holds a plan in the server */
+#define LIMIT_VALUES 64    /* of a query, as many as struct part has bits */
 #define TEXT_OID 25
 
 /* A query in one of its variants: bit n of mask says that part n is in. */
@@ -20,8 +22,7 @@ struct connection {
 	const char *service;
 	PGconn *pg;
 	bool in_transaction;
-	struct prepared
-		prepared[LIMIT_PREPARED]; /* open hash table, emptied with the connection */
+	struct prepared prepared[PLACES]; /* open hash table, emptied with the connection */
 	size_t prepared_count;
 };
 
@@ -43,40 +44,10 @@ static void ignore_notice(void *nothing, const char *message)
 	(void)message;
 }
 
-/* <SERVICE>_DATABASE_URL, else DATABASE_URL, else <SERVICE>_DB_NAME, _USER, _PASSWORD, ... */
-static PGconn *open_service(struct arena *arena, const char *service)
+static void forget_prepared(void)
 {
-	const char *url = service_setting(arena, service, "_database_url");
-	const char *options = arena_printf(arena,
-	                                   "-c search_path=%s -c statement_timeout=5000 "
-	                                   "-c lock_timeout=2000 -c TimeZone=UTC "
-	                                   "-c idle_in_transaction_session_timeout=10000",
-	                                   service);
-
-	if (!url)
-		url = setting("DATABASE_URL", NULL);
-
-	const char *names[] = {"dbname",
-	                       "user",
-	                       "password",
-	                       "host",
-	                       "port",
-	                       "options",
-	                       "connect_timeout",
-	                       "client_encoding",
-	                       "application_name",
-	                       NULL};
-	const char *values[] = {url,     NULL, NULL,   NULL,    NULL,
-	                        options, "2",  "UTF8", service, NULL};
-
-	if (!url) {
-		values[0] = service_setting(arena, service, "_db_name");
-		values[1] = service_setting(arena, service, "_db_user");
-		values[2] = service_setting(arena, service, "_db_password");
-		values[3] = service_setting(arena, service, "_db_host");
-		values[4] = service_setting(arena, service, "_db_port");
-	}
-	return PQconnectdbParams(names, values, 1);
+	memset(current->prepared, 0, sizeof(current->prepared));
+	current->prepared_count = 0;
 }
 
 static void forget_connection(void)
@@ -84,16 +55,18 @@ static void forget_connection(void)
 	PQfinish(current->pg);
 	current->pg = NULL;
 	current->in_transaction = false;
-	memset(current->prepared, 0, sizeof(current->prepared));
-	current->prepared_count = 0;
+	forget_prepared();
 }
 
 static bool connected(struct arena *arena)
 {
-	if (current->pg && PQstatus(current->pg) == CONNECTION_OK)
+	const char *names[DB_OPTIONS], *values[DB_OPTIONS];
+
+	if (PQstatus(current->pg) == CONNECTION_OK) /* not so without one */
 		return true;
 	forget_connection();
-	current->pg = open_service(arena, current->service);
+	db_options(arena, current->service, names, values);
+	current->pg = PQconnectdbParams(names, values, 1);
 	if (PQstatus(current->pg) == CONNECTION_OK) {
 		PQsetNoticeProcessor(current->pg, ignore_notice, NULL);
 		return true;
@@ -140,11 +113,14 @@ static bool fail_with(struct request *request, PGresult *result)
 		.constraint = PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME),
 		.table = PQresultErrorField(result, PG_DIAG_TABLE_NAME),
 		.detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL),
-		.message = PQresultErrorMessage(result),
+		/* For the log, and without the detail, which may quote a row. */
+		.message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY),
 	};
 
-	if (!failure.state)
+	if (!failure.state) {
 		failure.state = "08006"; /* libpq itself lost the connection */
+		failure.message = PQresultErrorMessage(result);
+	}
 	conflicted = is_conflict(&failure);
 
 	struct reply reply = reply_for(request, &failure);
@@ -163,7 +139,7 @@ static const char *statement_name(struct arena *arena, const struct query *query
 static PGresult *prepare(struct arena *arena, const char *name, const struct query *query,
                          uint64_t mask)
 {
-	Oid types[64] = {0};
+	Oid types[LIMIT_VALUES] = {0};
 	uint64_t used = query_uses(query, mask);
 	int count = query_parameters(query);
 
@@ -177,11 +153,11 @@ static struct prepared *prepared_slot(const struct query *query, uint64_t mask)
 {
 	size_t at =
 		((uintptr_t)query / 16 + (size_t)(mask * UINT64_C(0x9E3779B97F4A7C15) >> 40)) %
-		LIMIT_PREPARED;
+		PLACES;
 
 	while (current->prepared[at].query &&
 	       (current->prepared[at].query != query || current->prepared[at].mask != mask))
-		at = (at + 1) % LIMIT_PREPARED;
+		at = (at + 1) % PLACES;
 	return &current->prepared[at];
 }
 
@@ -192,11 +168,26 @@ static bool succeeded(const PGresult *result)
 	return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
 }
 
+/* Clients choose the variants of a query, so there can be more than are worth keeping. */
+static void make_room(void)
+{
+	if (current->prepared_count < LIMIT_PREPARED)
+		return;
+
+	PGresult *result = PQexec(current->pg, "DEALLOCATE ALL");
+
+	if (succeeded(result))
+		forget_prepared();
+	PQclear(result);
+}
+
 /* Prepares where needed and runs once; the result is the caller's to clear. */
 static PGresult *execute(struct request *request, const struct query *query, uint64_t mask)
 {
+	make_room();
+
 	struct prepared *slot = prepared_slot(query, mask);
-	const char *values[64] = {0};
+	const char *values[LIMIT_VALUES] = {0};
 	uint64_t used = query_uses(query, mask);
 	int count = query_parameters(query);
 
@@ -208,7 +199,6 @@ static PGresult *execute(struct request *request, const struct query *query, uin
 		if (!succeeded(result))
 			return result;
 		PQclear(result);
-		assert(current->prepared_count + 1 < LIMIT_PREPARED);
 		current->prepared_count++;
 		*slot = (struct prepared){query, mask};
 	}
@@ -238,7 +228,16 @@ static bool begin(struct request *request)
 	return fail(request, problem(request, "upstream_unavailable"));
 }
 
-/* A read outside of a transaction that meets a dead connection is simply asked again. */
+/* PQstatus() alone may call a connection good whose server was killed. */
+static bool is_lost(const PGresult *result)
+{
+	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+	return PQstatus(current->pg) != CONNECTION_OK ||
+	       (!succeeded(result) && (!state || !strncmp(state, "57P", 3)));
+}
+
+/* A read outside of a transaction that meets a dead connection is asked again on a new one. */
 static PGresult *execute_read(struct request *request, const struct query *query, uint64_t mask)
 {
 	for (int attempt = 0;; attempt++) {
@@ -247,9 +246,10 @@ static PGresult *execute_read(struct request *request, const struct query *query
 
 		PGresult *result = execute(request, query, mask);
 
-		if (attempt || PQstatus(current->pg) == CONNECTION_OK)
+		if (attempt || !is_lost(result))
 			return result;
 		PQclear(result);
+		forget_connection();
 	}
 }
 
@@ -320,7 +320,7 @@ const char *first_column(const struct row *row)
 void columns_to_params(struct request *request, const struct row *row)
 {
 	for (int i = 0; i < PQnfields(row->result); i++)
-		set_param(request, arena_printf(request->arena, "%s", PQfname(row->result, i)),
+		set_param(request, PQfname(row->result, i),
 		          PQgetisnull(row->result, 0, i) ? NULL
 		                                         : PQgetvalue(row->result, 0, i));
 }
@@ -415,8 +415,7 @@ const char *db_owner_value(struct arena *arena, const char *sql)
 
 	if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) &&
 	    !PQgetisnull(result, 0, 0))
-		value = arena_copy(arena, PQgetvalue(result, 0, 0),
-		                   strlen(PQgetvalue(result, 0, 0)));
+		value = arena_printf(arena, "%s", PQgetvalue(result, 0, 0));
 	PQclear(result);
 	return value;
 }
@@ -434,7 +433,6 @@ void db_owner_close(void)
 
 /* ---- make check-sql ---- */
 
-/* The server's complaint about one variant of a query; NULL when it can be prepared. */
 const char *db_check_query(struct arena *arena, const struct query *query, uint64_t mask)
 {
 	if (!connected(arena))

@@ -8,6 +8,7 @@
 #define LIMIT_DEPTH 32           /* levels of JSON */
 #define LIMIT_PATH 2048          /* bytes of a request's path */
 #define LIMIT_QUERY 8192         /* bytes of a query string */
+#define LIMIT_HOST 255           /* bytes of the name that the client has for us */
 #define LIMIT_PARAMETERS 96      /* parameters of a request or a query */
 #define LIMIT_TOKEN 4096         /* bytes of a JWT */
 #define LIMIT_HEADER 4096        /* bytes of a header of ours */
@@ -188,6 +189,14 @@ struct failure {
 struct reply reply_for(struct request *request, const struct failure *failure);
 bool is_conflict(
 	const struct failure *failure); /* serialisation or deadlock: worth another run */
+
+/* ---- db_options.c ---- */
+
+#define DB_OPTIONS 14 /* of a connection, with the NULL at the end */
+
+bool db_is_configured(struct arena *arena, const char *service);
+void db_options(struct arena *arena, const char *service, const char *names[DB_OPTIONS],
+                const char *values[DB_OPTIONS]);
 
 /* ---- db.c: the only file that knows libpq. ---- */
 

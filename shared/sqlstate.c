@@ -32,10 +32,12 @@ bool is_conflict(const struct failure *failure)
 	return !strcmp(failure->state, "40001") || !strcmp(failure->state, "40P01");
 }
 
-/* The server is away, is ending or has no room; or somebody holds a lock for too long. */
+/* The server is away, is ending, only stands by or has no room; or somebody holds a lock, or we
+ * held a transaction, for too long. */
 static bool is_passing(const struct failure *failure)
 {
-	static const char *const classes[] = {"08", "40", "53", "55P03", "57P"};
+	static const char *const classes[] = {"08", "25006", "25P03", "40",
+	                                      "53", "55P03", "57P"};
 
 	for (size_t i = 0; i < COUNT(classes); i++)
 		if (!strncmp(failure->state, classes[i], strlen(classes[i])))
