@@ -82,8 +82,9 @@ struct caller {
 struct request {
 	struct arena *arena;
 	enum method method; /* HEAD is a GET whose body is not sent */
-	const char *path;   /* normalised: decoded once, always with its closing slash */
-	const char *body;   /* raw bytes, for signatures; "" without one */
+	const char *path; /* normalised: decoded once, always with its closing slash; "" for one
+	                   * that no route has */
+	const char *body; /* raw bytes, for signatures; "" without one */
 	size_t body_size;
 	struct caller caller;
 	const char *id;          /* X-Request-ID, taken or made */
@@ -270,7 +271,8 @@ bool money_from_stripe(int64_t amount, const struct currency *currency,
 
 /* ---- Identity: passwords and tokens. ---- */
 
-/* Django's encoded forms.  Hashing takes tens of milliseconds and 19 MiB by design. */
+/* Django's encoded forms.  Hashing takes tens of milliseconds and 19 MiB by design, and so does
+ * the comparison with what is no hash, such as the "" of an account that there is not. */
 const char *hash_password(struct arena *arena, const char *password);
 bool password_matches(const char *password, const char *encoded);
 bool password_outdated(const char *encoded);
@@ -331,7 +333,8 @@ struct service_definition {
 	const struct route *routes;
 	size_t count;
 	int schema_version;
-	/* Judges the service's own settings at start: NULL, or what is wrong.  May be left out. */
+	/* Judges the service's own settings at start: NULL, or what is wrong.  May be left out.
+	 */
 	const char *(*settings_fault)(void);
 };
 
