@@ -73,7 +73,8 @@ static struct reply answer_list(struct request *request, const struct query *que
 		previous = page_link(request, page.number - 1);
 		text_printf(&links, "%s<%s>; rel=\"prev\"", links.size ? ", " : "", previous);
 	}
-	if (links.size)
+	/* A client may have sent a long query string; the body has the links anyway. */
+	if (links.size && links.size < LIMIT_HEADER)
 		reply_header(request, "Link", "%s", links.bytes);
 	return reply_json(
 		200,

@@ -41,7 +41,7 @@ bool authenticate(struct request *request, struct reply *reply)
 
 	/* Another scheme than Bearer counts as no credentials. */
 	if (!credentials || strncasecmp(credentials, "Bearer", 6) != 0 ||
-	    (credentials[6] && credentials[6] != ' '))
+	    !strchr(" \t", credentials[6]))
 		return true;
 
 	const char *token = credentials + 6 + strspn(credentials + 6, " ");

@@ -7,6 +7,8 @@
 
 #include "internal.h"
 
+#define LIMIT_ADDRESS 45 /* bytes of an IPv6 address */
+
 /* ---- What came in ---- */
 
 int64_t now_us(void)
@@ -41,36 +43,74 @@ static const char *request_id(struct request *request)
 	return is_plain(id, 1, 128) ? id : random_hex(request->arena, 16);
 }
 
-/* W3C Trace Context, version 00. */
+/* W3C Trace Context, version 00: 00-TRACE-PARENT-FLAGS, neither of the first two all zeros. */
+static bool is_traceparent(const char *text)
+{
+	static const char form[] = "00-hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh-hhhhhhhhhhhhhhhh-hh";
+
+	if (strlen(text) != sizeof(form) - 1)
+		return false;
+	for (size_t i = 0; form[i]; i++)
+		if (form[i] == 'h' ? !strchr("0123456789abcdef", text[i]) : text[i] != form[i])
+			return false;
+	return strspn(text + 3, "0") < 32 && strspn(text + 36, "0") < 16;
+}
+
 static const char *traceparent(struct request *request)
 {
 	const char *given = cgi_variable(request, "HTTP_TRACEPARENT");
 
-	if (strlen(given) == 55 && !strncmp(given, "00-", 3) && is_plain(given, 55, 55))
+	if (is_traceparent(given))
 		return given;
 	return arena_printf(request->arena, "00-%s-%s-00", random_hex(request->arena, 16),
 	                    random_hex(request->arena, 8));
 }
 
+static bool is_address(const char *text)
+{
+	size_t size = strlen(text);
+
+	return size && size <= LIMIT_ADDRESS &&
+	       strspn(text, "0123456789abcdefABCDEF.:") == size;
+}
+
+static bool is_trusted(const char *address)
+{
+	const char *list = setting("TRUSTED_PROXIES", "");
+	size_t size = strlen(address);
+
+	while (*list) {
+		list += strspn(list, ", ");
+		if (size && !strncmp(list, address, size) && strchr(", ", list[size]))
+			return true;
+		list += strcspn(list, ", ");
+	}
+	return false;
+}
+
+/* Takes the last element off the list, which is "" in the end. */
+static const char *take_last(char *list, struct arena *arena)
+{
+	char *comma = strrchr(list, ','), *end = comma ? comma : list;
+	const char *last = (comma ? comma + 1 : list) + strspn(comma ? comma + 1 : list, " ");
+	const char *taken = arena_copy(arena, last, strcspn(last, " "));
+
+	*end = '\0';
+	return taken;
+}
+
 /* The peer, or the nearest address that a proxy of TRUSTED_PROXIES reports. */
 static const char *client_address(struct request *request)
 {
-	const char *trusted = setting("TRUSTED_PROXIES", "");
 	const char *address = cgi_variable(request, "REMOTE_ADDR");
 	char *chain = (char *)cgi_variable(request, "HTTP_X_FORWARDED_FOR");
 
-	while (*chain) {
-		size_t size = strlen(address);
-		const char *found = size ? strstr(trusted, address) : NULL;
+	while (*chain && is_trusted(address)) {
+		const char *reported = take_last(chain, request->arena);
 
-		if (!found || (found > trusted && found[-1] != ',') ||
-		    (found[size] && found[size] != ','))
+		if (!is_address(reported))
 			break;
-
-		char *comma = strrchr(chain, ',');
-
-		address = comma ? comma + 1 + strspn(comma + 1, " ") : chain;
-		*(comma ? comma : chain) = '\0';
+		address = reported;
 	}
 	return address;
 }
@@ -81,8 +121,9 @@ static const char *origin(struct request *request)
 	const char *host = cgi_variable(request, "HTTP_HOST");
 	const char *scheme = cgi_variable(request, "REQUEST_SCHEME");
 
-	if (!*host || strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	                           "0123456789.-:[]") != strlen(host))
+	if (!*host || strlen(host) > LIMIT_HOST ||
+	    strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	                 "0123456789.-:[]") != strlen(host))
 		return "";
 	if (strcmp(scheme, "https") != 0)
 		scheme = strcasecmp(cgi_variable(request, "HTTPS"), "on") ? "http" : "https";
@@ -99,14 +140,15 @@ void receive_head(struct request *request)
 	request->failure = &private->failure;
 	request->id = request_id(request);
 	request->client = client_address(request);
-	request->path = "";
 	request->body = "";
 	request->caller.family = "";
 	private->traceparent = traceparent(request);
 	private->origin = origin(request);
 
 	const char *uri = cgi_variable(request, "REQUEST_URI");
+	const char *path = path_normalise(request->arena, uri);
 
+	request->path = path ? path : "";
 	private->query = strchr(uri, '?') ? strchr(uri, '?') + 1 : "";
 }
 

@@ -17,7 +17,6 @@ enum {
 	CONNECT_OTHER_MS = 5000,
 	MARGIN_MS = 50,  /* kept back of a deadline, to answer within it */
 	BACKOFF_MS = 50, /* doubled for the second repeat */
-	TOKEN_MIN = 32,
 };
 
 /* One easy handle each, so that its connection is found again at the next call. */
@@ -75,8 +74,8 @@ static void configure_token(void)
 	int length = snprintf(authorization, sizeof authorization, "Authorization: Bearer %.*s",
 	                      (int)size, tokens);
 
-	if (size < TOKEN_MIN)
-		die("could not use SERVICE_TOKEN: shorter than %d bytes", TOKEN_MIN);
+	if (size < LIMIT_SECRET)
+		die("could not use SERVICE_TOKEN: shorter than %d bytes", LIMIT_SECRET);
 	if (length < 0 || (size_t)length >= sizeof authorization)
 		die("could not use SERVICE_TOKEN: too long");
 }

@@ -18,7 +18,7 @@ static bool refuse(struct request *request, struct reply *reply, const char *cod
 
 /* ---- From the request to its route ---- */
 
-static unsigned methods_allowed(unsigned allowed, struct request *request)
+static void tell_allowed(unsigned allowed, struct request *request)
 {
 	struct text text = {.arena = request->arena};
 
@@ -28,7 +28,6 @@ static unsigned methods_allowed(unsigned allowed, struct request *request)
 			            method == GET ? ", HEAD, " : ", ");
 	text_printf(&text, "OPTIONS");
 	reply_header(request, "Allow", "%s", text.bytes);
-	return allowed;
 }
 
 static enum method method_of(const char *name)
@@ -46,14 +45,11 @@ static const struct route *find(struct request *request, struct reply *reply)
 	const char *method = cgi_variable(request, "REQUEST_METHOD");
 	const struct route *route = NULL;
 	unsigned allowed = 0, allowed_by_house = 0;
-	const char *path = path_normalise(request->arena, cgi_variable(request, "REQUEST_URI"));
 
 	request->method = method_of(method);
-	if (path) {
-		request->path = path;
+	if (*request->path)
 		route = route_find(service, request, &allowed);
-	}
-	if (path && !route)
+	if (*request->path && !route)
 		route = route_find(&house, request, &allowed_by_house);
 	if (route)
 		return route;
@@ -62,28 +58,47 @@ static const struct route *find(struct request *request, struct reply *reply)
 		refuse(request, reply, "not_found");
 		return NULL;
 	}
-	methods_allowed(allowed, request);
+	tell_allowed(allowed, request);
 	*reply = strcmp(method, "OPTIONS") ? problem(request, "method_not_allowed")
 	                                   : reply_empty(204);
 	return NULL;
 }
 
-/* Whether the client takes JSON; a missing Accept header takes everything. */
+/* Whether one of an Accept header's ranges, up to its parameters, takes JSON. */
+static bool range_takes_json(const char *range, size_t size)
+{
+	static const char *const ranges[] = {"*/*", "application/*", "application/json",
+	                                     "application/problem+json"};
+
+	for (size_t i = 0; i < COUNT(ranges); i++)
+		if (strlen(ranges[i]) == size && !strncasecmp(range, ranges[i], size))
+			return true;
+	return false;
+}
+
+/* Whether the client takes JSON; a missing Accept header takes everything.  Weights are not
+ * looked at: there is no choice of forms. */
 static bool accepts_json(struct request *request)
 {
 	const char *accept = header(request, "Accept");
 
-	return !accept || !*accept || strstr(accept, "*/*") ||
-	       strstr(accept, "application/*") || strstr(accept, "application/json") ||
-	       strstr(accept, "application/problem+json");
+	if (!accept || !*accept)
+		return true;
+	while (*accept) {
+		accept += strspn(accept, ", \t");
+		if (range_takes_json(accept, strcspn(accept, ",; \t")))
+			return true;
+		accept += strcspn(accept, ",");
+	}
+	return false;
 }
 
 static bool is_json_type(const char *type)
 {
-	const char *rest = type + 16;
+	size_t size = strcspn(type, "; \t");
 
-	return !strncasecmp(type, "application/json", 16) &&
-	       (!*rest || *rest == ';' || *rest == ' ');
+	return size == strlen("application/json") &&
+	       !strncasecmp(type, "application/json", size);
 }
 
 /* What siblings say holds ids such as UUIDs, and some of those pass for card numbers. */
@@ -292,8 +307,11 @@ int serve(const struct service_definition *definition, int argc, char **argv)
 		die("could not start: CURRENCY is not a currency that can be charged");
 	if (definition->settings_fault && definition->settings_fault())
 		die("could not start: %s", definition->settings_fault());
-	db_use(definition->name);
 	arena = arena_new();
+	if (!db_is_configured(arena, definition->name))
+		die("could not start: no database is set for %s, by DATABASE_URL or otherwise",
+		    definition->name);
+	db_use(definition->name);
 	while (fcgi_accept())
 		serve_one(arena);
 	db_close();

@@ -23,7 +23,7 @@ static bool supplies(const struct route *route, const char *name)
 {
 	static const char *const always[] = {
 		"user_id", "asked_user_id", "is_staff", "is_service", "request_id",
-		"client",  "shop_currency",      "body",     "limit",      "offset"};
+		"client",  "shop_currency", "body",     "limit",      "offset"};
 	const char *in_path = strstr(route->path, name);
 
 	for (size_t i = 0; i < COUNT(always); i++)

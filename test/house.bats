@@ -126,6 +126,46 @@ send_suite() {
 	expect_problem 406 not_acceptable
 	api GET /api/v1/products/ -H 'Accept: text/html, */*;q=0.1'
 	expect_status 200
+	api GET /api/v1/products/ -H 'Accept: text/html , Application/JSON'
+	expect_status 200
+	api GET /api/v1/products/ -H 'Accept: application/jsonp'
+	expect_problem 406 not_acceptable
+}
+
+@test "a long query string or host name costs no worker and no answer" {
+	local before size
+	new_product >/dev/null
+	new_product >/dev/null
+	before=$(pool_of products | sort)
+	for size in 1500 3500 6000; do
+		api GET "/api/v1/products/?page_size=1&x=$(printf 'x%.0s' $(seq "$size"))"
+		expect_status 200
+		[[ $(json .next) == *"&page=2" ]]
+	done
+	[[ -z $(header Link) ]]
+	api GET '/api/v1/products/?page_size=1' -H "Host: $(printf 'h%.0s' {1..5000})"
+	expect_status 200 400
+	[[ $(pool_of products | sort) == "$before" ]]
+}
+
+@test "as CGI, where nothing is in front: a query string has a limit and a forwarded address is judged" {
+	local address program=${BUILD:-build}/products.fcgi
+	run env REQUEST_METHOD=GET REQUEST_URI="/api/v1/products/?x=$(printf 'x%.0s' {1..8200})" "$program" </dev/null
+	[[ $output == "Status: 400"* ]]
+	while read -r address forwarded; do
+		run env TRUSTED_PROXIES='110.0.0.1, 10.0.0.1,10.0.0.2' REQUEST_METHOD=GET REQUEST_URI=/health \
+			REMOTE_ADDR=10.0.0.1 HTTP_X_FORWARDED_FOR="$forwarded" "$program" </dev/null
+		[[ $output == *"\"client.ip\":\"$address\""* ]] || complain "expected $address for $forwarded: $output"
+	done <<-END
+		9.9.9.9 9.9.9.9
+		8.8.8.8 1.1.1.1, 8.8.8.8
+		7.7.7.7 7.7.7.7 , 10.0.0.2
+		2001:db8::1 6.6.6.6, 2001:db8::1,110.0.0.1
+		10.0.0.1 6.6.6.6, nonsense
+	END
+	run env TRUSTED_PROXIES=110.0.0.1 REQUEST_METHOD=GET REQUEST_URI=/health REMOTE_ADDR=10.0.0.1 \
+		HTTP_X_FORWARDED_FOR=9.9.9.9 "$program" </dev/null
+	[[ $output == *'"client.ip":"10.0.0.1"'* ]]
 }
 
 @test "a request id and a trace go in and out" {
@@ -153,6 +193,8 @@ send_suite() {
 	api GET /api/v1/products/ -H 'Authorization: Basic eDp5'
 	expect_status 200
 	api GET /api/v1/products/ -H 'Authorization: Bearer nonsense'
+	expect_problem 401 token_not_valid
+	api GET /api/v1/products/ -H $'Authorization: Bearer\tnonsense'
 	expect_problem 401 token_not_valid
 }
 
@@ -287,6 +329,8 @@ pool_has() {
 	[[ $status -eq 1 ]]
 	run env CURRENCY=XXX "$program" </dev/null
 	[[ $status -eq 1 && $output == *CURRENCY* ]]
+	run env -u PRODUCTS_DATABASE_URL "$program" </dev/null
+	[[ $status -eq 1 && $output == *"no database is set"* ]]
 }
 
 @test "the same executable serves plain CGI" {
