@@ -72,9 +72,9 @@ check-sql: ## prepare every named query against a freshly migrated database
 	@$(INSTALL) build run test
 	+@TESTS=check-sql SERVERS=nginx bash test/run
 
-asan: ## the end-to-end tests once more under address and undefined sanitizers
+asan: ## the end-to-end tests under lighttpd with address and undefined sanitizers
 	@$(INSTALL) build run test
-	+@SANITIZE=1 BUILD=build/asan SERVERS=nginx bash test/run
+	+@SANITIZE=1 BUILD=build/asan SERVERS=lighttpd bash test/run
 
 clean: ## remove what was built
 	rm -rf build
