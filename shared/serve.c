@@ -64,6 +64,17 @@ static const struct route *find(struct request *request, struct reply *reply)
 	return NULL;
 }
 
+/* Parts of a query string go back in headers, so a line break is no matter of taste. */
+static bool is_query_string(const char *query)
+{
+	if (strlen(query) > LIMIT_QUERY)
+		return false;
+	for (; *query; query++)
+		if ((unsigned char)*query <= ' ' || *query == 0x7f)
+			return false;
+	return true;
+}
+
 /* Whether one of an Accept header's ranges, up to its parameters, takes JSON. */
 static bool range_takes_json(const char *range, size_t size)
 {
@@ -251,7 +262,7 @@ static struct reply respond(struct request *request)
 	route = find(request, &reply);
 	if (!route)
 		return reply;
-	if (fcgi_header_twice() || strlen(request->private->query) > LIMIT_QUERY)
+	if (fcgi_header_twice() || !is_query_string(request->private->query))
 		return problem(request, "parse_error");
 	if (waited_too_long(request))
 		return problem(request, "upstream_unavailable");

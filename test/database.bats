@@ -1,4 +1,4 @@
-# database.bats: what each service's role may do in the database, and above all what it may not.
+# database.bats: what each service's role may and may not do, and what happens when connections end.
 # shellcheck shell=bash disable=SC2154
 
 setup() {
@@ -116,6 +116,60 @@ statements_against() {
 		AND rolconnlimit > 0") == 5 ]]
 	[[ $(psql_owner "SELECT count(*) FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member
 		WHERE r.rolname IN ('products', 'orders', 'users', 'cart', 'payments')") == 0 ]]
+}
+
+@test "workers whose connections were ended serve the next request" {
+	local service code
+	for service in $(services); do
+		curl --silent -o /dev/null "$(listener "$service")/health/ready?[1-16]"
+	done
+	[[ $(psql_owner "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+		WHERE usename IN ('products', 'orders', 'users', 'cart', 'payments')") -ge 5 ]]
+	for service in $(services); do
+		for code in $(curl --silent -o /dev/null -w '%{http_code} ' "$(listener "$service")/health/ready?[1-16]"); do
+			[[ $code == 200 ]] || complain "$service answers $code"
+		done
+	done
+}
+
+listener() {
+	local name=${1^^}_SERVICE_URL
+	echo "${!name}"
+}
+
+@test "a connection that ends in the middle of a transaction leaves neither a row nor a key" {
+	local key
+	key=$(idem)
+	TOKEN=$(staff_token)
+	psql_owner "CREATE FUNCTION products.slow() RETURNS trigger LANGUAGE plpgsql AS
+			'BEGIN PERFORM pg_sleep(3); RETURN NEW; END';
+		CREATE TRIGGER slow BEFORE INSERT ON products.products_category
+			FOR EACH ROW WHEN (NEW.name = 'Cut $key') EXECUTE FUNCTION products.slow()"
+	(sleep 1 && psql_owner "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE usename = 'products' AND wait_event = 'PgSleep'") &
+	api POST /api/v1/products/categories/ "{\"name\":\"Cut $key\"}" -H "Idempotency-Key: $key"
+	wait
+	psql_owner 'DROP TRIGGER slow ON products.products_category; DROP FUNCTION products.slow()'
+	expect_problem 503 upstream_unavailable
+	expect_header Retry-After '[0-9]+'
+	api POST /api/v1/products/categories/ "{\"name\":\"Cut $key\"}" -H "Idempotency-Key: $key"
+	expect_status 201
+	[[ $(psql_owner "SELECT count(*) FROM products.products_category WHERE name = 'Cut $key'") == 1 ]]
+}
+
+@test "a key whose beginning failed is not left locked, and no row goes into the log" {
+	local key
+	key=$(idem)
+	TOKEN=$(staff_token)
+	psql_owner "CREATE FUNCTION products.no_room() RETURNS trigger LANGUAGE plpgsql AS
+			'BEGIN RAISE EXCEPTION ''no room'' USING ERRCODE = ''53100'', DETAIL = ''row of $key''; END';
+		CREATE TRIGGER no_room BEFORE INSERT ON products.idempotency_key FOR EACH ROW EXECUTE FUNCTION products.no_room()"
+	api POST /api/v1/products/categories/ '{"name":"No room"}' -H "Idempotency-Key: $key"
+	psql_owner 'DROP TRIGGER no_room ON products.idempotency_key; DROP FUNCTION products.no_room()'
+	expect_problem 503 upstream_unavailable
+	[[ $(psql_owner "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+		WHERE l.locktype = 'advisory' AND a.usename = 'products'") == 0 ]]
+	! grep -q "row of $key" "$VAR/log/products.log"
 }
 
 @test "no role gets into another database" {

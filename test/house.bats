@@ -152,6 +152,8 @@ send_suite() {
 	local address program=${BUILD:-build}/products.fcgi
 	run env REQUEST_METHOD=GET REQUEST_URI="/api/v1/products/?x=$(printf 'x%.0s' {1..8200})" "$program" </dev/null
 	[[ $output == "Status: 400"* ]]
+	run env REQUEST_METHOD=GET REQUEST_URI=$'/api/v1/products/?page_size=1&x=\r\nSet-Cookie: a=b' "$program" </dev/null
+	[[ $output == "Status: 400"* && $output != *Set-Cookie* ]]
 	while read -r address forwarded; do
 		run env TRUSTED_PROXIES='110.0.0.1, 10.0.0.1,10.0.0.2' REQUEST_METHOD=GET REQUEST_URI=/health \
 			REMOTE_ADDR=10.0.0.1 HTTP_X_FORWARDED_FOR="$forwarded" "$program" </dev/null
