@@ -9,16 +9,16 @@
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
+#define RED_ZONE 16 /* between two allocations, so that an overrun hits poison */
 #else
 /* Without the sanitizer an arena's free space needs no marks. */
+#define RED_ZONE 0
 #define ASAN_POISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
 #define ASAN_UNPOISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
 #endif
 
 #define BLOCK_SIZE (32 * 1024)
 #define ALIGNMENT 16
-/* Between two allocations in sanitizer builds, so that an overrun hits poison. */
-#define RED_ZONE 16
 
 struct block {
 	struct block *next;
