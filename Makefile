@@ -9,7 +9,7 @@ VAR    ?= var
 SERVER ?= nginx
 BUILD  ?= $(if $(SANITIZE),build/asan,build)
 CC     := $(if $(filter default,$(origin CC)),gcc,$(CC))
-SERVERS := $(if $(filter command,$(origin SERVER)),$(SERVER),nginx lighttpd)
+SERVERS ?= $(if $(filter command,$(origin SERVER)),$(SERVER),nginx lighttpd)
 export PORT VAR SERVER BUILD
 
 .DELETE_ON_ERROR:

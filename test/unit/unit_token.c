@@ -110,7 +110,8 @@ static void starts(int wanted, const char *public, const char *private, const ch
 	if (!child) {
 		setenv("JWT_PUBLIC_KEY", public, 1);
 		setenv("JWT_PRIVATE_KEY", private, 1);
-		freopen("/dev/null", "w", stderr);
+		if (!freopen("/dev/null", "w", stderr))
+			_exit(1);
 		settings_load();
 		token_configure(true);
 		_exit(0);
