@@ -1,7 +1,7 @@
 -- Migrations of sql/shared/ run in every service's schema, before its own: search_path is that
 -- schema alone.  What all five services keep besides their own tables.
 
--- Number of decimals of a currency on the wire and in minor units (ISO 4217).  shared/money.c
+-- Number of decimals of a currency on the wire and in minor units (ISO 4217).  currencies.def
 -- has the same list; a test compares them.
 CREATE FUNCTION decimals(currency text) RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
