@@ -218,6 +218,7 @@ struct response {
 	const char *body;
 	const char *request_id;   /* the peer's Request-Id, NULL without one */
 	const char *should_retry; /* Stripe-Should-Retry, NULL without one */
+	bool repeated;            /* by ask(): an earlier try may still arrive */
 	bool replayed;            /* Idempotent-Replayed: kept from an earlier execution */
 };
 

@@ -120,8 +120,11 @@ void deliver_events(struct request *request, int64_t aggregate_id)
 	struct row *row;
 
 	set_param_int(request, "outbox_aggregate", aggregate_id);
-	if (fetch(request, &sql_list_waiting_events, &row) && commit(request))
-		(void)deliver_row(&delivery, row);
+	if (!fetch(request, &sql_list_waiting_events, &row) || !commit(request) ||
+	    deliver_row(&delivery, row) < 0) {
+		db_rollback(); /* the relay will do it; the handler goes on */
+		db_want_transaction(true);
+	}
 }
 
 /* {products,cart}: what PostgreSQL reads as an array of the set's names. */

@@ -384,6 +384,7 @@ struct response ask(struct request *request, enum service service, enum method m
 		if (!back_off(request, i))
 			break;
 		response = ask_once(request, service, method, body, url);
+		response.repeated = true;
 	}
 	return response;
 }

@@ -84,6 +84,11 @@ static const struct field cancellation[] = {
 	{0},
 };
 
+static const struct field payer[] = {
+	{"user_id", INTEGER}, /* whose order it must be */
+	{0},
+};
+
 static const struct field purchase[] = {
 	{"user_id",    INTEGER, REQUIRED},
 	{"product_id", INTEGER, REQUIRED},
@@ -119,7 +124,7 @@ static const struct route routes[] = {
 	{GET,  "/api/v1/orders/:id/",              USER,    .query = &sql_get_order},
 	{PUT,  "/api/v1/orders/:id/cancel/",       USER,    LONG, cancellation,       .handler = cancel_order},
 	{GET,  "/api/v1/orders/:id/track/",        USER,    .query = &sql_track_order},
-	{GET,  "/internal/v1/orders/:id/payable/", SERVICE, .handler = show_payable},
+	{GET,  "/internal/v1/orders/:id/payable/", SERVICE, .accepts = payer, .handler = show_payable},
 	{GET,  "/internal/v1/purchases/",          SERVICE, .accepts = purchase, .query = &sql_show_purchase},
 	{POST, "/internal/v1/events/",             SERVICE, .accepts = event_fields, .query = &sql_receive_order_event},
 	{GET,  "/internal/v1/due/",                SERVICE, .query = &sql_list_due_orders},

@@ -70,9 +70,10 @@ static bool begin(struct request *request)
 	return true;
 }
 
-/* A hold that was refused left nothing behind; of any other failure nobody knows, so that it is
- * undone later on. */
-static bool give_up(struct request *request, const struct response *response)
+/* A hold that was refused left nothing behind, if it was asked for but once.  Of an earlier
+ * try, which may still arrive, and of any other failure nobody knows: that is undone later on.
+ */
+static bool give_up(struct request *request, const struct response *response, bool is_first)
 {
 	const char *code =
 		response->json ? json_text(request->arena, response->json, "code") : NULL;
@@ -80,14 +81,15 @@ static bool give_up(struct request *request, const struct response *response)
 	               !strcmp(code, "insufficient_stock");
 	bool broken = response->outcome != ANSWERED || response->status >= 500;
 
-	set_param(request, "to_state", refused ? "undone" : "undoing");
+	set_param(request, "to_state",
+	          refused && is_first && !response->repeated ? "undone" : "undoing");
 	if (!run(request, &sql_end_saga) || !commit(request))
 		return false;
 	return fail(request, refused || broken ? reply_from(request, response)
 	                                       : problem(request, "upstream_unavailable"));
 }
 
-static bool hold(struct request *request)
+static bool hold(struct request *request, bool is_first)
 {
 	struct row *saga;
 
@@ -97,7 +99,7 @@ static bool hold(struct request *request)
 	struct response held =
 		ask(request, PRODUCTS, POST, column(saga, "hold"), "reservations");
 
-	return succeeded(&held) || give_up(request, &held);
+	return succeeded(&held) || give_up(request, &held, is_first);
 }
 
 /* Goes on where an earlier request with this key was killed, or begins. */
@@ -108,9 +110,9 @@ static bool take_steps(struct request *request)
 	if (!fetch(request, &sql_resume_saga, &saga) || !commit(request))
 		return false;
 	if (!column(saga, "order_id"))
-		return begin(request) && hold(request);
+		return begin(request) && hold(request, true);
 	set_param(request, "order_id", column(saga, "order_id"));
-	return column_is(saga, "state", "placed") || hold(request);
+	return column_is(saga, "state", "placed") || hold(request, false);
 }
 
 struct reply place_order(struct request *request)

@@ -153,8 +153,9 @@ static struct reply show_paid(struct request *request, const struct paid *paid)
 /* What the order says of itself: amount and currency come from nowhere else. */
 static bool ask_order(struct request *request)
 {
-	struct response response = ask(request, ORDERS, GET, NULL, "orders/%s/payable",
-	                               param(request, "order_id"));
+	struct response response =
+		ask(request, ORDERS, GET, NULL, "orders/%s/payable?user_id=%lld",
+	            param(request, "order_id"), (long long)request->caller.user_id);
 	struct arena *arena = request->arena;
 
 	if (response.outcome != ANSWERED || response.status != 200 || !response.json)

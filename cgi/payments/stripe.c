@@ -114,8 +114,13 @@ static bool leaves_doubt(const struct response *response)
 	       (response->status == 200 && !response->json);
 }
 
-static bool never_executed(const struct response *response)
+static bool never_executed(struct arena *arena, const struct response *response)
 {
+	if (response->status == 400) { /* how older versions say 429 */
+		const char *code = json_text(arena, response->json, "error.code");
+
+		return same_outcome(code, "rate_limit");
+	}
 	return response->outcome == NOT_SENT || response->status == 429 ||
 	       response->status == 401 || response->status == 403;
 }
@@ -152,7 +157,7 @@ struct response call_stripe(struct request *request, const struct stripe_call *s
 		doubt = doubt || leaves_doubt(&response);
 	}
 	/* That the last try did nothing says nothing of those before it. */
-	if (doubt && never_executed(&response))
+	if (doubt && never_executed(arena, &response))
 		return (struct response){.outcome = UNKNOWN, .body = ""};
 	return response;
 }

@@ -20,6 +20,8 @@ SELECT jsonb_build_object('items', jsonb_build_array(jsonb_build_object('product
 WITH quoted AS (
   SELECT q.*, q.status = 'unknown_variant' OR q.status = 'unknown' AND q.name IS NULL AS is_gone
     FROM jsonb_populate_recordset(NULL::quote_line, :quote::jsonb -> 'items') q
+), cart AS ( -- its row is locked before its lines', as everywhere
+  SELECT c.id FROM cart_cart c WHERE c.user_id = :user_id::bigint FOR UPDATE
 )
 UPDATE cart_cartitem i
    SET sku = CASE q.status WHEN 'ok' THEN q.sku ELSE i.sku END,
@@ -28,8 +30,8 @@ UPDATE cart_cartitem i
        unit_price = CASE q.status WHEN 'ok' THEN q.unit_minor ELSE i.unit_price END,
        currency = CASE q.status WHEN 'ok' THEN q.currency ELSE i.currency END,
        is_gone = q.is_gone
-  FROM cart_cart c, quoted q
- WHERE c.user_id = :user_id::bigint AND i.cart_id = c.id
+  FROM cart c, quoted q
+ WHERE i.cart_id = c.id
    AND q.product_id = i.product_id AND q.variant_id IS NOT DISTINCT FROM i.variant_id
    AND (i.is_gone <> q.is_gone
         OR q.status = 'ok' AND (i.sku, i.name, i.image, i.unit_price, i.currency)

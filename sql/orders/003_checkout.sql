@@ -93,6 +93,9 @@ BEGIN
   IF total >= 10 ^ 12 THEN
     PERFORM invalid('items', 'The total is too large.');
   END IF;
+  IF total % charge_step(p_currency) <> 0 THEN
+    PERFORM invalid('items', format('The total must be a multiple of %s.', money(charge_step(p_currency), p_currency)));
+  END IF;
   IF p_expected IS NOT NULL AND minor_units(p_expected, p_currency, 'expected_total') <> total THEN
     PERFORM problem(409, 'price_changed', jsonb_build_object('total', money(total::bigint, p_currency),
                                                              'currency', p_currency));

@@ -36,7 +36,9 @@ BEGIN
    WHERE o.id = known.id;
   IF known.status = 'pending' AND next = 'paid' THEN
     PERFORM set_status(known.id, 'confirmed', 'system', 'paid in full');
-  ELSIF known.status IN ('cancelled', 'expired') AND next IN ('paid', 'partially_refunded') AND known.total > 0 THEN
+  ELSIF known.status IN ('cancelled', 'expired') AND next IN ('paid', 'partially_refunded') AND known.total > 0
+        -- A refund that failed is no new money: payments knows that it owes it.
+        AND known.payment_status NOT IN ('paid', 'partially_refunded', 'refunded') THEN
     UPDATE orders_order o SET payment_cancel_due = true, settle_after = now() WHERE o.id = known.id;
   END IF;
   RETURN true;
@@ -113,17 +115,19 @@ BEGIN
 END
 $$;
 
--- What payments must know before it charges.  Null: no such order.
-CREATE FUNCTION payable(p_order_id bigint, p_seconds integer) RETURNS jsonb
+-- What payments must know before it charges.  Null: no such order, or not this user's: a stranger
+-- does not start its clock again.
+CREATE FUNCTION payable(p_order_id bigint, p_user_id bigint, p_seconds integer) RETURNS jsonb
 LANGUAGE plpgsql AS $$
 DECLARE
   known orders_order;
 BEGIN
-  PERFORM extend_clock(p_order_id, p_seconds);
-  SELECT * INTO known FROM orders_order o WHERE o.id = p_order_id;
-  IF NOT FOUND THEN
+  IF NOT EXISTS (SELECT FROM orders_order o
+                  WHERE o.id = p_order_id AND (p_user_id IS NULL OR o.user_id = p_user_id)) THEN
     RETURN NULL;
   END IF;
+  PERFORM extend_clock(p_order_id, p_seconds);
+  SELECT * INTO STRICT known FROM orders_order o WHERE o.id = p_order_id;
   RETURN jsonb_build_object(
     'order_id', known.id, 'user_id', known.user_id, 'amount', known.total, 'currency', known.currency,
     'state', CASE known.status

@@ -49,7 +49,7 @@ SELECT t.entry
    AND (t.user_id = :user_id::bigint OR :is_staff::boolean);
 
 -- name: get_payable :json
-SELECT payable(:id::bigint, :reservation_seconds::integer);
+SELECT payable(:id::bigint, :asked_user_id::bigint, :reservation_seconds::integer);
 
 -- name: show_purchase :json
 SELECT json_build_object('purchased', EXISTS (

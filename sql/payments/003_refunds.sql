@@ -29,6 +29,9 @@ BEGIN
   wanted := coalesce(minor_units(p_amount, known.currency, 'amount'), rest);
   IF wanted = 0 THEN
     PERFORM invalid('amount', 'Ensure that the amount is greater than zero.');
+  ELSIF wanted % charge_step(known.currency) <> 0 THEN
+    PERFORM invalid('amount', format('Ensure that the amount is a multiple of %s.',
+                                     money(charge_step(known.currency), known.currency)));
   ELSIF wanted > rest THEN
     PERFORM problem(422, 'refund_exceeds_captured', jsonb_build_object('refundable', money(rest, known.currency)));
   END IF;

@@ -11,6 +11,17 @@ SELECT t.order_id, t.updated_at
                       AND (a.outcome IN ('pending', 'unknown', 'processing')
                            OR (a.operation = 'cancel' AND a.updated_at > now() - interval '1 minute')));
 
+-- Money of a cancelled order whose refund failed: tried again, after a minute, two, four ... a day.
+CREATE INDEX payment_to_return ON payments_transaction (order_id)
+ WHERE cancel_requested AND captured > refunded + refund_pending;
+CREATE VIEW payment_unreturned AS
+SELECT t.id, t.order_id,
+       t.updated_at + least(interval '1 minute' * 2 ^ least(f.failed - 1, 11), interval '1 day') AS due_at
+  FROM payments_transaction t
+ CROSS JOIN LATERAL (SELECT count(*) AS failed FROM payments_refund r
+                      WHERE r.transaction_id = t.id AND r.status IN ('failed', 'canceled')) f
+ WHERE t.cancel_requested AND t.captured > t.refunded + t.refund_pending;
+
 CREATE VIEW payment_due AS
 SELECT t.order_id, a.due_at
   FROM payments_attempt a JOIN payments_transaction t ON t.id = a.transaction_id
@@ -20,7 +31,9 @@ SELECT t.order_id, r.due_at
   FROM payments_refund r JOIN payments_transaction t ON t.id = r.transaction_id
  WHERE r.status = 'pending'
 UNION ALL
-SELECT c.order_id, c.updated_at FROM payment_to_cancel c;
+SELECT c.order_id, c.updated_at FROM payment_to_cancel c
+UNION ALL
+SELECT u.order_id, u.due_at FROM payment_unreturned u;
 
 -- The next thing to do for an order, claimed: 'attempt' or 'refund' with its id.  p_done lists
 -- what this run has already done.
@@ -44,6 +57,8 @@ BEGIN
     kind := 'attempt';
     id := new_attempt(known, 'cancel');
   ELSE
+    PERFORM refund_rest(u.id, 'order cancelled') FROM payment_unreturned u
+      WHERE u.order_id = p_order_id AND u.due_at <= now();
     SELECT 'refund', r.id INTO kind, id FROM payments_refund r
      WHERE r.transaction_id = known.id AND r.status = 'pending' AND 'refund' || r.id <> ALL (done)
      ORDER BY r.id LIMIT 1;
@@ -52,7 +67,8 @@ END
 $$;
 
 -- An intent's event.  Only success and cancellation touch an attempt in flight; all else makes
--- it due, so that Stripe itself is asked.  So does a failure older than the attempt it would end.
+-- it due, so that Stripe itself is asked.  So does a failure that may be older than the
+-- attempt it would end: Stripe tells whole seconds.
 CREATE FUNCTION apply_intent_event(p_payment payments_transaction, p_type text, p_object jsonb,
                                    p_created timestamptz, p_minor bigint) RETURNS text
 LANGUAGE plpgsql AS $$
@@ -67,7 +83,8 @@ DECLARE
 BEGIN
   SELECT * INTO latest FROM payments_attempt a
    WHERE a.transaction_id = p_payment.id AND a.operation <> 'cancel' ORDER BY a.number DESC LIMIT 1;
-  IF news IS NULL OR NOT (is_progress(latest.outcome, news)
+  -- Paid is paid, by whichever attempt was told of it first, be it one to cancel.
+  IF news IS NULL OR p_payment.status = 'succeeded' OR NOT (is_progress(latest.outcome, news)
                           OR (news = 'canceled' AND p_payment.status = 'failed')) THEN
     RETURN 'nothing';
   END IF;
@@ -75,8 +92,17 @@ BEGIN
                             IS DISTINCT FROM (p_payment.amount, p_payment.currency) THEN
     RETURN 'mismatch';
   END IF;
+  IF news = 'processing' AND EXISTS (SELECT FROM payments_attempt a -- an attempt to cancel
+                                      WHERE a.transaction_id = p_payment.id AND a.id <> latest.id
+                                        AND a.outcome IN ('pending', 'unknown', 'processing')) THEN
+    RETURN 'nothing';
+  END IF;
   IF news NOT IN ('succeeded', 'canceled')
-     AND (latest.outcome IN ('pending', 'unknown') OR p_created < date_trunc('second', latest.created_at)) THEN
+     AND (latest.outcome IN ('pending', 'unknown') OR p_created < date_trunc('second', latest.created_at)
+          OR (p_created = date_trunc('second', latest.created_at)
+              AND EXISTS (SELECT FROM payments_attempt a
+                           WHERE a.transaction_id = p_payment.id AND a.number < latest.number
+                             AND a.outcome = 'failed' AND a.updated_at >= p_created))) THEN
     UPDATE payments_attempt a SET due_at = now() WHERE a.id = latest.id AND a.outcome IN ('unknown', 'processing');
     RETURN 'nothing';
   END IF;
@@ -111,6 +137,9 @@ BEGIN
   IF found.id IS NULL THEN
     IF next NOT IN ('pending', 'succeeded') THEN
       RETURN 'nothing';
+    ELSIF p_payment.refund_pending > 0 AND p_payment.refunded + p_minor <= p_payment.captured
+          AND p_payment.refunded + p_payment.refund_pending + p_minor > p_payment.captured THEN
+      PERFORM problem(409, 'payment_in_progress'); -- one of the two will fail; Stripe tells it again
     ELSIF p_minor IS NULL OR upper(p_object ->> 'currency') <> p_payment.currency
           OR p_payment.refunded + p_payment.refund_pending + p_minor > p_payment.captured THEN
       RETURN 'mismatch';

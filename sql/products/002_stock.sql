@@ -183,15 +183,21 @@ DECLARE
   item          record;
 BEGIN
   SELECT state INTO current_state FROM products_reservation WHERE order_id = p_order_id FOR UPDATE;
-  IF current_state IS DISTINCT FROM 'committed' OR EXISTS (
+  -- Shipped before its confirmation was heard of is shipped all the same.
+  IF current_state IS NULL OR current_state NOT IN ('held', 'committed') OR EXISTS (
        SELECT FROM products_reservationitem i JOIN products_stockmovement m USING (stock_id)
         WHERE i.order_id = p_order_id AND m.cause = 'consume' AND m.reference = p_reference) THEN
     RETURN current_state;
   END IF;
   FOR item IN SELECT i.stock_id, least(i.quantity - i.consumed, coalesce(l.quantity, i.quantity)) AS quantity
                 FROM products_reservationitem i
-                LEFT JOIN reservation_lines(coalesce(p_items, '[]')) l USING (stock_id)
-               WHERE i.order_id = p_order_id AND (p_items IS NULL OR l.stock_id IS NOT NULL)
+                JOIN products_stock s ON s.id = i.stock_id -- whatever became of the product since
+                LEFT JOIN (SELECT r.product_id, r.variant_id, sum(r.quantity)::integer AS quantity
+                             FROM jsonb_to_recordset(coalesce(p_items, '[]'))
+                                  AS r(product_id bigint, variant_id bigint, quantity integer)
+                            GROUP BY r.product_id, r.variant_id) l
+                  ON l.product_id = s.product_id AND l.variant_id IS NOT DISTINCT FROM s.variant_id
+               WHERE i.order_id = p_order_id AND (p_items IS NULL OR l.quantity IS NOT NULL)
                ORDER BY i.stock_id LOOP
     CONTINUE WHEN item.quantity <= 0;
     PERFORM move_stock(item.stock_id, -item.quantity, -item.quantity, 'consume', p_reference);

@@ -13,6 +13,13 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     ELSE 2 END
 $$;
 
+-- Stripe charges and refunds in steps of this many minor units: the last of three decimals is 0,
+-- and the ariary has none there (docs.stripe.com/currencies).
+CREATE FUNCTION charge_step(currency text) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE WHEN currency = 'MGA' THEN 100 WHEN decimals(currency) = 3 THEN 10 ELSE 1 END
+$$;
+
 -- Minor units as the wire writes them: money(1999, 'USD') is '19.99'.  A single expression, so
 -- that the planner inlines it.
 CREATE FUNCTION money(minor bigint, currency text) RETURNS text
@@ -95,8 +102,9 @@ BEGIN
   DELETE FROM idempotency_key k
    WHERE (k.scope, k.key) IN (SELECT o.scope, o.key FROM idempotency_key o
                                WHERE o.created_at < now() - interval '24 hours'
-                               ORDER BY o.created_at LIMIT 10 FOR UPDATE SKIP LOCKED)
-      OR (k.scope = p_scope AND k.key = p_key AND k.created_at < now() - interval '24 hours');
+                               ORDER BY o.created_at LIMIT 10 FOR UPDATE SKIP LOCKED);
+  DELETE FROM idempotency_key k
+   WHERE k.scope = p_scope AND k.key = p_key AND k.created_at < now() - interval '24 hours';
   INSERT INTO idempotency_key (scope, key, fingerprint) VALUES (p_scope, p_key, p_fingerprint)
   ON CONFLICT DO NOTHING;
   SELECT * INTO STRICT known FROM idempotency_key k WHERE k.scope = p_scope AND k.key = p_key;
