@@ -23,7 +23,7 @@ fill() {
 	printf 'filling the shop: '
 	cp "$HERE"/demo/media/*.svg "$VAR/media/"
 	chmod 644 "$VAR"/media/*.svg
-	"$ARNOVA_BUILD/arnova" import products "$HERE/demo/catalogue.csv"
+	"$ARNOVA_BUILD/arnova" import products --currency USD "$HERE/demo/catalogue.csv"
 	make_staff
 }
 
