@@ -535,6 +535,22 @@ as_cgi() {
 	expect_status 201
 }
 
+@test "an answer is lost and the repeat meets a limit: unknown, and charged once" {
+	new_order
+	scenario "{\"webhooks\":{\"mode\":\"off\"},\"rules\":[
+		{\"match\":{\"order_id\":$order,\"method\":\"POST\"},\"do\":{\"fault\":\"reset\",\"when\":\"after\"}},
+		{\"match\":{\"order_id\":$order,\"method\":\"POST\",\"times\":-1},
+		 \"do\":{\"fault\":\"status\",\"status\":400,\"code\":\"rate_limit\",\"effect\":false}}]}" >/dev/null
+	pay pm_card_visa
+	expect_status 202
+	expect_json .status unknown
+	pay pm_card_mastercard
+	expect_status 409
+	lost_and_found
+	settle_to succeeded
+	[[ $(charges) == 1 && $(attempts) == 1 ]]
+}
+
 @test "Stripe refuses our key: 502, nothing of it is shown" {
 	new_order
 	fault '{"fault":"status","status":401,"effect":false}' POST '/v1/*' -1
@@ -690,6 +706,22 @@ kill_worker() {
 	expect_problem 409 not_refundable
 }
 
+@test "dinars go back in tens of fils, as Stripe has them" {
+	new_order "$(new_product '{"price":"1.000","currency":"KWD"}')"
+	pay pm_card_visa
+	expect_status 201
+	payment=$(json .id)
+	refund '{"amount":"0.125"}'
+	expect_problem 400 invalid
+	expect_json '.errors | keys | join(" ")' amount
+	refund '{"amount":"0.120"}'
+	expect_status 201
+	expect_json .amount 0.120
+	expect_json .payment.refunded 0.120
+	refund '{}'
+	expect_json .amount 0.880
+}
+
 @test "refunds at once whose sum is too large: what fits is made, the rest is refused" {
 	paid_order
 	staff_token >/dev/null
@@ -800,6 +832,23 @@ kill_worker() {
 	wait_for 10 order_is payment_status partially_refunded
 }
 
+@test "a refund in Stripe's dashboard leaves no room for ours, which is pending: Stripe's counts" {
+	paid_order
+	intent=$(json .provider_ref)
+	fault '{"fault":"status","status":503,"effect":false}' POST /v1/refunds -1
+	refund '{"amount":"15.00"}'
+	expect_status 202
+	scenario "{\"rules\":[{\"match\":{\"order_id\":$order,\"method\":\"POST\",\"path\":\"/v1/refunds\",\"times\":-1},
+		\"do\":{\"fault\":\"status\",\"status\":503,\"effect\":false}}]}" >/dev/null
+	fake refund "{\"payment_intent\":\"$intent\",\"amount\":1000}"
+	wait_for 10 event_sent refund.created 409
+	scenario '{}' >/dev/null
+	wait_for 20 settled_to partially_refunded
+	payment_is partially_refunded
+	expect_json '.results[0].refunded' 10.00
+	expect_json '.results[0].refunds | map("\(.amount) \(.status)") | sort | join(", ")' '10.00 succeeded, 15.00 failed'
+}
+
 # ---- Stripe's events.
 
 # sign BODY [TIME] [SECRET]: a Stripe-Signature.
@@ -850,6 +899,11 @@ version() {
 	[[ $(version) == "$before" ]]
 	[[ $(psql_as payments "SELECT count(*) FROM payments_stripeevent WHERE id = '$(jq -r .id <<<"$good")'") == 1 ]]
 	order= # the stand-in knows nothing of an event that it did not send
+}
+
+# Whether Stripe's event of $order got this answer.
+event_sent() { # TYPE STATUS
+	[[ $(entries "map(select(.kind == \"event_sent\" and .type == \"$1\" and .status == $2)) | length") -gt 0 ]]
 }
 
 @test "a signature that is wrong, stale, early or missing changes nothing" {
@@ -942,6 +996,43 @@ version() {
 	created=$(($(date +%s) - 100)) event "$(created=$(($(date +%s) - 100)) intent_event payment_failed requires_payment_method)"
 	expect_status 200
 	payment_is requires_action
+}
+
+@test "a failure told in the second of the next attempt does not end that" {
+	scenario '{"webhooks":{"mode":"off"}}' >/dev/null
+	new_order
+	pay pm_card_chargeDeclined
+	expect_problem 402 card_declined
+	pay pm_card_authenticationRequired
+	expect_json .status requires_action
+	created=$(date +%s)
+	psql_owner "UPDATE payments.payments_attempt a
+		SET created_at = to_timestamp($created) + (a.number - 1) * interval '0.4 s',
+		    updated_at = to_timestamp($created) + a.number * interval '0.2 s'
+		FROM payments.payments_transaction t WHERE t.id = a.transaction_id AND t.order_id = $order"
+	stale=$(intent_event payment_failed requires_payment_method)
+	event "$stale"
+	expect_status 200
+	[[ $(effect "$stale") == nothing ]]
+	payment_is requires_action
+	# One of a later second is about the latest attempt.
+	created=$((created + 1)) event "$(created=$((created + 1)) intent_event payment_failed requires_payment_method)"
+	payment_is failed
+}
+
+@test "processing is told while the cancellation of the intent has no answer yet" {
+	new_order
+	charge pm_card_authenticationRequired one
+	expect_json .outcome requires_action
+	lost before '/v1/payment_intents/*/cancel'
+	cancel cancelled
+	expect_json .state in_flight
+	told=$(intent_event processing processing)
+	event "$told"
+	expect_status 200
+	[[ $(effect "$told") == nothing ]]
+	lost_and_found
+	settle_to canceled
 }
 
 @test "events twice, reversed, and before the answer of the call" {
@@ -1149,6 +1240,40 @@ cancel() { # REASON
 		esac
 		ledger_holds
 	done
+}
+
+@test "Stripe tells that it is paid after the attempt to cancel has found that out" {
+	new_order
+	scenario '{"webhooks":{"mode":"hold"}}' >/dev/null
+	charge pm_card_authenticationRequired one
+	fake authenticate "{\"payment_intent\":\"$(json .payment.provider_ref)\",\"result\":\"ok\"}"
+	cancel expired
+	expect_json .state succeeded
+	fake release_webhooks '{}'
+	wait_for 10 event_sent payment_intent.succeeded 200
+	[[ $(entries 'map(select(.kind == "event_sent" and .status != 200)) | length') == 0 ]]
+	payment_is succeeded
+}
+
+refunds_at_stripe() {
+	entries '[.[] | select(.kind == "received" and .path == "/v1/refunds")] | length'
+}
+
+@test "the refund of a cancelled order that Stripe refuses is tried again, not at once" {
+	paid_order
+	fault '{"fault":"status","status":400,"effect":false,"code":"charge_disputed"}' POST /v1/refunds
+	cancel cancelled
+	expect_json .state refunding
+	payment_is succeeded
+	expect_json '.results[0].refunds | map(.status) | join(" ")' failed
+	settle_to succeeded
+	[[ $(refunds_at_stripe) == 1 ]]
+	# Payments keep the time of their last change by themselves.
+	psql_owner "SET session_replication_role = replica; UPDATE payments.payments_transaction
+		SET updated_at = now() - interval '61 seconds' WHERE order_id = $order"
+	wait_for 20 reconciled_to refunded
+	expect_json '.results[0].refunds | map(.status) | join(" ")' 'failed succeeded'
+	[[ $(refunds_at_stripe) == 2 && $(stripe_balance) == 0 ]]
 }
 
 @test "a cancellation without an answer is repeated under its key" {
