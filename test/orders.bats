@@ -345,6 +345,23 @@ keep_address() {
 	[[ $(stock "$cheap") == 10 ]]
 }
 
+@test "the total comes in steps that Stripe can charge" {
+	local fils tens ariary
+	fils=$(new_product '{"price":"1.255","currency":"KWD"}') tens=$(new_product '{"price":"1.250","currency":"KWD"}')
+	ariary=$(new_product '{"price":"5000.50","currency":"MGA"}')
+	for product in "$fils" "$ariary"; do
+		place "$(lines "$product" 1)"
+		expect_problem 400 invalid
+		expect_json '.errors|keys|join(" ")' items
+		place "$(paid_with pm_card_visa "$product" 2)"
+		expect_status 201
+	done
+	place "$(paid_with pm_card_visa "$tens" 1)"
+	expect_status 201
+	expect_json '"\(.status) \(.total)"' "confirmed 1.250"
+	[[ $(taken "$(json .id)") == 1250 && $(stock "$fils") == 8 ]]
+}
+
 @test "what is not in stock is refused, and nothing is left behind" {
 	local plenty rare before
 	plenty=$(new_product) rare=$(new_product '{"stock_quantity":2}')
@@ -582,6 +599,35 @@ keep_address() {
 	wait_for 10 nothing_due "$id"
 }
 
+@test "a refund that fails does not make the order ask for another, and another" {
+	local product id
+	product=$(new_product)
+	place "$(paid_with pm_card_refundFail "$product" 1)"
+	expect_status 201
+	id=$(json .id)
+	scenario '{"settle_ms":100}' >/dev/null
+	cancel "$id"
+	expect_status 200
+	refunds() { psql_as payments "SELECT count(*) FROM payments_refund r JOIN payments_transaction t
+		ON t.id = r.transaction_id WHERE t.order_id = $id ${1-}"; }
+	one_failed() { relay && [[ $(refunds "AND r.status = 'failed'") -ge 1 ]]; }
+	wait_for 10 one_failed
+	for _ in 1 2 3 4 5; do
+		relay
+		sleep 0.5
+	done
+	[[ $(refunds) -le 2 ]] || complain "$(refunds) refunds"
+	wait_for 10 order_is "$id" payment_status paid
+	[[ $(charges "$id") == "1000 0" ]]
+	# Payments goes on by itself, in its own time.
+	scenario '{"settle_ms":-1}' >/dev/null
+	psql_owner "SET session_replication_role = replica; UPDATE payments.payments_transaction
+		SET updated_at = now() - interval '5 minutes' WHERE order_id = $id"
+	given_back() { relay && [[ $(charges "$id") == "1000 1000" ]]; }
+	wait_for 20 given_back
+	wait_for 10 order_is "$id" payment_status refunded
+}
+
 @test "the owner cancels until it is packed, staff until it has shipped" {
 	local product id staff
 	product=$(new_product) staff=$(staff_token)
@@ -678,6 +724,26 @@ keep_address() {
 	expect_json .state undone
 	internal POST run/999999999 '{}'
 	expect_problem 404 not_found
+}
+
+@test "who may not pay an order does not start its clock again" {
+	local product id until
+	product=$(new_product)
+	place "$(lines "$product" 1)"
+	id=$(json .id)
+	psql_as orders "UPDATE orders_order SET reserved_until = now() + interval '60 seconds' WHERE id = $id"
+	clock() { psql_as orders "SELECT reserved_until FROM orders_order WHERE id = $id"; }
+	until=$(clock)
+	TOKEN=$(user_token stranger) api POST /api/v1/payments/process/ \
+		"{\"order_id\":$id,\"payment_method\":\"pm_card_visa\"}" --header "Idempotency-Key: $(idem)"
+	expect_problem 404 not_found
+	[[ $(clock) == "$until" ]]
+	internal GET "orders/$id/payable?user_id=$(user_field stranger .user.id)"
+	expect_problem 404 not_found
+	[[ $(clock) == "$until" ]]
+	pay "$id" pm_card_chargeDeclined
+	expect_problem 402 card_declined
+	[[ $(clock) != "$until" ]]
 }
 
 @test "siblings ask what is payable, what was bought, and tell what was paid" {
@@ -832,6 +898,64 @@ keep_address() {
 	psql_as orders "DELETE FROM idempotency_key WHERE key = '$key'"
 	place "$(lines "$product" 2)"
 	expect_problem 422 idempotency_key_reused
+}
+
+# The state of the order's hold, none without one.
+hold_of() { # ORDER
+	psql_as products "SELECT coalesce((SELECT state FROM products_reservation WHERE order_id = $1), 'none')"
+}
+
+# The order of $buyer's last checkout, which may have come to nothing.
+last_saga() {
+	psql_as orders "SELECT max(order_id) FROM orders_saga WHERE user_id = $(user_field buyer .user.id)"
+}
+
+@test "a hold that is refused when asked for again is undone: the first may still arrive" {
+	local product key id
+	product=$(new_product '{"stock_quantity":2}') key=$(idem)
+	place "$(lines "$product" 2)"
+	id=$(json .id)
+	# As a worker leaves it that is killed while its hold is on the way; others buy meanwhile.
+	psql_as orders "DELETE FROM idempotency_key WHERE key = '$key'; DELETE FROM orders_orderhistory WHERE order_id = $id;
+		DELETE FROM orders_orderitem WHERE order_id = $id; DELETE FROM orders_order WHERE id = $id;
+		UPDATE orders_saga SET state = 'reserving' WHERE order_id = $id"
+	psql_as products "SELECT release_reservation($id); DELETE FROM products_reservationitem WHERE order_id = $id;
+		DELETE FROM products_reservation WHERE order_id = $id" >/dev/null
+	TOKEN=$(staff_token) api PATCH "/api/v1/products/$product/" '{"stock_quantity":1}'
+	expect_status 200
+	place "$(lines "$product" 2)"
+	expect_problem 409 insufficient_stock
+	hold_is_undone() { relay && [[ $(hold_of "$id") == released ]]; }
+	wait_for 10 hold_is_undone
+	TOKEN=${SERVICE_TOKEN%%,*} api POST "$PRODUCTS_SERVICE_URL/internal/v1/reservations" \
+		"{\"order_id\":$id,\"items\":[{\"product_id\":$product,\"quantity\":1}]}"
+	expect_problem 409 reservation_released
+	# Refused at the first try, it has left nothing to undo.
+	key=$(idem)
+	place "$(lines "$product" 2)"
+	expect_problem 409 insufficient_stock
+	id=$(last_saga)
+	[[ $(psql_as orders "SELECT state FROM orders_saga WHERE order_id = $id") == undone && $(hold_of "$id") == none ]]
+}
+
+@test "so it is when its first answer was lost" {
+	local product id locked
+	product=$(new_product '{"stock_quantity":2}')
+	psql_owner "BEGIN; LOCK products.products_reservation; SELECT pg_sleep(1.5); COMMIT" >/dev/null 3>&- &
+	locked=$!
+	waiting() { [[ $(psql_owner "SELECT count(*) FROM pg_locks WHERE relation = 'products.products_reservation'::regclass
+		AND granted = $1 AND mode ${2:-=} 'AccessExclusiveLock'") -gt 0 ]]; }
+	wait_for 5 waiting true
+	place "$(lines "$product" 3)" 3>&- &
+	wait_for 5 waiting false '<>'
+	# shellcheck disable=SC2046
+	kill -9 $(workers products)
+	wait "$!"
+	wait "$locked"
+	id=$(last_saga)
+	hold_is_undone() { relay && [[ $(hold_of "$id") == released ]]; }
+	wait_for 10 hold_is_undone
+	[[ $(stock "$product") == 2 ]]
 }
 
 # refused CONSTRAINT SQL: the tables themselves refuse it.

@@ -326,6 +326,34 @@ internal() {
 	expect_json .stock_quantity 4
 }
 
+@test "what was shipped leaves the stock, even if it is sold no more or was only held" {
+	local id order=$((RANDOM * 32768 + RANDOM + 1000000000))
+	on_hand() { psql_as products "SELECT on_hand || ' ' || reserved FROM products_stock WHERE product_id = $id"; }
+	for end in PATCH DELETE; do
+		id=$(new_product '{"stock_quantity":5}') order=$((order + 1))
+		internal reservations/ "{\"order_id\":$order,\"items\":[{\"product_id\":$id,\"quantity\":3}]}"
+		internal "reservations/$order/commit/"
+		TOKEN=$(staff_token) api "$end" "/api/v1/products/$id/" "$([[ $end == DELETE ]] || echo '{"is_active":false}')"
+		expect_status 200 204
+		internal "reservations/$order/consume/" "{\"items\":[{\"product_id\":$id,\"quantity\":1},
+			{\"product_id\":$id,\"quantity\":1}],\"reference\":\"one\"}"
+		expect_json .state committed
+		[[ $(on_hand) == "3 1" ]]
+		internal "reservations/$order/consume/" '{"reference":"two"}'
+		expect_json .state consumed
+		[[ $(on_hand) == "2 0" ]]
+	done
+	id=$(new_product '{"stock_quantity":5}') order=$((order + 1))
+	internal reservations/ "{\"order_id\":$order,\"items\":[{\"product_id\":$id,\"quantity\":2}]}"
+	internal "reservations/$order/consume/" "{\"items\":[{\"product_id\":$id,\"quantity\":2}],\"reference\":\"one\"}"
+	expect_json .state consumed
+	[[ $(on_hand) == "3 0" ]]
+	internal "reservations/$order/commit/"
+	expect_json .state consumed
+	internal "reservations/$order/release/"
+	[[ $(on_hand) == "3 0" ]]
+}
+
 @test "what is not there cannot be held, and nothing is held then" {
 	local one two order=$((RANDOM * 32768 + RANDOM + 1000000000))
 	one=$(new_product '{"stock_quantity":5}') two=$(new_product '{"stock_quantity":1}')
