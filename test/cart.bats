@@ -442,3 +442,33 @@ unit_price unit_price_at_add line_total available in_stock"
 	expect_problem 400 invalid
 	expect_json '.errors | keys | join(" ")' 'items[0].quantity'
 }
+
+@test "whoever looks at a cart waits for who changes it, and neither locks the other out" {
+	local lines=() product products=() changing turn
+	for turn in 1 2; do
+		product=$(new_product '{"price":"1.00"}')
+		products+=("$product")
+		lines+=("$(add "$product" 1)")
+	done
+	for turn in 1 2; do
+		# Both lines are to be written.
+		for product in "${products[@]}"; do
+			staff PATCH "$product/" "{\"price\":\"$((turn + 1)).00\"}"
+			expect_status 200
+		done
+		# As the service changes a cart: its row first, then lines, here in either order.
+		lines=("${lines[1]}" "${lines[0]}")
+		psql_owner "SET search_path = cart; SET deadlock_timeout = '10ms'; BEGIN;
+			SELECT FROM cart_cart WHERE user_id = $user FOR UPDATE;
+			UPDATE cart_cartitem SET quantity = 2 WHERE id = ${lines[0]}; SELECT pg_sleep(1);
+			UPDATE cart_cartitem SET quantity = 2 WHERE id = ${lines[1]}; COMMIT" 3>&- &
+		changing=$!
+		sleep 0.3
+		cart GET ''
+		expect_status 200
+		expect_json '.items | map(.unit_price) | unique | join(" ")' "$((turn + 1)).00"
+		wait "$changing"
+		cart GET ''
+		expect_json '.items | map(.quantity) | join(" ")' "2 2"
+	done
+}

@@ -478,6 +478,27 @@ as_cgi() {
 	expect_json .count 0
 }
 
+@test "an event that cannot be settled is the relay's business, not the buyer's" {
+	scenario '{"webhooks":{"mode":"off"}}' >/dev/null
+	new_order
+	key=$(idem)
+	psql_owner "REVOKE UPDATE ON payments.event_outbox FROM payments"
+	pay pm_card_visa "$key"
+	psql_owner "GRANT UPDATE ON payments.event_outbox TO payments"
+	expect_status 201
+	expect_json .status succeeded
+	find_payment
+	pay pm_card_visa "$key"
+	expect_status 201
+	expect_header Idempotent-Replayed true
+	psql_owner "REVOKE UPDATE ON payments.event_outbox FROM payments"
+	refund '{}' "$key"
+	psql_owner "GRANT UPDATE ON payments.event_outbox TO payments"
+	expect_status 201
+	expect_json .payment.status refunded
+	wait_for 10 order_is payment_status refunded
+}
+
 @test "a 500 that Stripe keeps under the key is settled by looking, charged or not" {
 	new_order
 	fault '{"fault":"status","status":500,"effect":true,"should_retry":"false"}' POST '/v1/*' -1
