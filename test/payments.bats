@@ -437,14 +437,14 @@ reconciled_to() { # STATUS
 	fault '{"fault":"latency","when":"after","ms":60000}'
 	started=$SECONDS
 	(pay pm_card_visa && echo "$body" >"$BATS_TEST_TMPDIR/answer") &
-	wait_for 5 attempt_is pending
+	wait_for 10 attempt_is pending
 	for _ in 1 2 3 4 5; do
-		TOKEN=$buyer api GET "/api/v1/payments/?order_id=$order" --max-time 2
+		TOKEN=$buyer api GET "/api/v1/payments/?order_id=$order" --max-time 10
 		expect_json '.results[0].status' pending
 	done
 	wait
 	[[ $(jq -r .status "$BATS_TEST_TMPDIR/answer") == unknown ]]
-	((SECONDS - started >= 15 && SECONDS - started <= 26)) || complain "took $((SECONDS - started)) s"
+	((SECONDS - started >= 15 && SECONDS - started < 35)) || complain "took $((SECONDS - started)) s"
 	lost_and_found
 	wait_for 20 reconciled_to succeeded
 }
