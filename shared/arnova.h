@@ -218,8 +218,8 @@ struct response {
 	const char *body;
 	const char *request_id;   /* the peer's Request-Id, NULL without one */
 	const char *should_retry; /* Stripe-Should-Retry, NULL without one */
-	bool repeated;            /* by ask(): an earlier try may still arrive */
-	bool replayed;            /* Idempotent-Replayed: kept from an earlier execution */
+	bool repeated; /* sent more than once: an earlier try may still take effect */
+	bool replayed; /* Idempotent-Replayed: kept from an earlier execution */
 };
 
 /* Asks a sibling under /internal/v1/ with the service token, the request's id and what is left

@@ -130,6 +130,7 @@ struct exchange {
 struct answer {
 	struct text body;
 	bool headers_complete;
+	int requests; /* times that the request left */
 };
 
 static void free_headers(void *headers)
@@ -168,6 +169,21 @@ static size_t take_header(const char *line, size_t size, size_t count, void *con
 	return size * count;
 }
 
+/* libcurl sends a request again by itself, and tells nobody else, when a kept connection dies
+ * before the first byte of the answer: the first may have been carried out all the same. */
+static int count_requests(CURL *curl, curl_infotype type, char *bytes, size_t size,
+                          void *context)
+{
+	int *requests = context;
+
+	(void)curl;
+	(void)bytes;
+	(void)size;
+	if (type == CURLINFO_HEADER_OUT)
+		++*requests;
+	return 0;
+}
+
 static void set_method(const struct exchange *exchange)
 {
 	CURL *curl = exchange->callee->curl;
@@ -198,6 +214,9 @@ static void set_options(const struct exchange *exchange, struct answer *answer)
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer->body);
 	curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
 	curl_easy_setopt(curl, CURLOPT_HEADERDATA, &answer->headers_complete);
+	curl_easy_setopt(curl, CURLOPT_VERBOSE, 1L); /* for count_requests() */
+	curl_easy_setopt(curl, CURLOPT_DEBUGFUNCTION, count_requests);
+	curl_easy_setopt(curl, CURLOPT_DEBUGDATA, &answer->requests);
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(curl, CURLOPT_PROXY, ""); /* nor one named by the environment */
@@ -289,6 +308,7 @@ static struct response exchange_once(const struct exchange *exchange)
 	CURLcode code = curl_easy_perform(curl);
 
 	response.outcome = classify(curl, code, &answer);
+	response.repeated = answer.requests > 1;
 	response.request_id = answer_header(exchange, "Request-Id");
 	if (response.outcome != ANSWERED) {
 		log_failure(exchange, code, response.outcome);

@@ -209,7 +209,7 @@ more_taken() {
 	"$arnova" relay 2>>"$VAR/log/killed-relay.log" 3>&- &
 	relay=$!
 	sleep 1
-	children=$(pgrep -P "$relay")
+	children=$(cat "/proc/$relay/task/$relay/children")
 	[[ $(wc -w <<<"$children") == 2 ]]
 	kill -TERM "$relay"
 	begun=$SECONDS

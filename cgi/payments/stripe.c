@@ -152,6 +152,7 @@ struct response call_stripe(struct request *request, const struct stripe_call *s
 			break;
 		http.timeout_ms = time_left(request) - end;
 		response = call(request, &http);
+		doubt = doubt || response.repeated;
 		if (!worth_repeating(&response))
 			break;
 		doubt = doubt || leaves_doubt(&response);
