@@ -582,13 +582,18 @@ as_cgi() {
 
 @test "another amount or currency in the answer is never taken for paid" {
 	new_order
-	fault '{"fault":"wrong_amount"}'
+	# Afterwards nobody hears more from Stripe, so that the relay has nothing to settle it by.
+	scenario "{\"webhooks\":{\"mode\":\"off\"},\"rules\":[
+		{\"match\":{\"order_id\":$order,\"method\":\"POST\"},\"do\":{\"fault\":\"wrong_amount\"}},
+		{\"match\":{\"order_id\":$order,\"method\":\"POST\",\"times\":-1},\"do\":{\"fault\":\"reset\",\"when\":\"before\"}},
+		{\"match\":{\"method\":\"GET\",\"path\":\"/v1/*\",\"times\":-1},\"do\":{\"fault\":\"status\",\"status\":503}}]}" >/dev/null
 	pay pm_card_visa
 	expect_status 202
 	expect_json .status unknown
 	order_is status pending
 	[[ $(psql_as payments "SELECT a.failure_code FROM payments_attempt a JOIN payments_transaction t
 		ON t.id = a.transaction_id WHERE t.order_id = $order") == amount_mismatch ]]
+	lost_and_found
 	settle_to succeeded
 }
 
