@@ -171,6 +171,7 @@ static size_t take_header(const char *line, size_t size, size_t count, void *con
 
 /* libcurl sends a request again by itself, and tells nobody else, when a kept connection dies
  * before the first byte of the answer: the first may have been carried out all the same. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is libcurl's */
 static int count_requests(CURL *curl, curl_infotype type, char *bytes, size_t size,
                           void *context)
 {
