@@ -103,8 +103,8 @@ void set_param(struct request *request, const char *name, const char *value);
 void set_param_int(struct request *request, const char *name, int64_t value);
 
 /* Always declared for queries: user_id (NULL for a visitor), is_staff, is_service, request_id,
- * client, shop_currency, body (the body's declared fields as JSON), limit and offset
- * (of a list), and all that a route's path and shape declare.  A filter user_id of the shape is
+ * client, shop_currency, body (the body's declared fields as JSON), what places a page in its
+ * list, and all that a route's path and shape declare.  A filter user_id of the shape is
  * asked_user_id, so that it never passes for the caller. */
 
 /* A request header by its name as HTTP writes it, NULL when absent. */
@@ -136,8 +136,8 @@ struct reply problem_field(struct request *request, const char *field,
 
 /* ---- Queries: named in sql/SERVICE/NAME.sql, compiled into build/sql/SERVICE.h. ---- */
 
-/* ":json" one value that goes to the client; ":list" two columns, count and results, that
- * become a page; ":row" at most one row for C to read; ":none" nothing. */
+/* ":json" one value that goes to the client; ":list" rows that become a page (sql/generate.sh
+ * says how); ":row" at most one row for C to read; ":none" nothing. */
 enum rows { ROWS_JSON = 1, ROWS_LIST, ROWS_ROW, ROWS_NONE };
 
 /* A piece of a statement; part of the text only if the parameter `when` is (or, negated, is
@@ -156,6 +156,7 @@ struct query {
 	enum rows rows;
 	const struct part *parts;  /* ends with a part without text */
 	const char *const *params; /* names bound to $1, $2, ...; ends with NULL */
+	bool descends;             /* a list's usual order */
 };
 
 /* Runs a :json, :list or :none query and turns what comes back into the reply: 200, 404 for no
@@ -339,11 +340,13 @@ struct service_definition {
 	const char *(*settings_fault)(void);
 };
 
-/* Fields of the query string of every list: page and page_size. */
-#define PAGE_FIELDS                                            \
-	{"page", INTEGER, .min = 1, .max = 1000000},           \
-	{                                                      \
-		"page_size", INTEGER, .min = 1, .max = 1000000 \
+/* Fields of the query string of every list.  A list that can be ordered has "ordering", a
+ * CHOICE, and one that can be searched "search", beside them. */
+#define PAGE_FIELDS                                               \
+	{"page", INTEGER, .min = 1, .max = 1000000},              \
+		{"page_size", INTEGER, .min = 1, .max = 1000000}, \
+	{                                                         \
+		"cursor", TEXT, .max = 4096                       \
 	}
 
 /* Shape of POST /internal/v1/events/, which every service has: event_id, type, aggregate_id,

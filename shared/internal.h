@@ -171,6 +171,12 @@ struct reply problem_status(struct request *request, int status, const char *cod
                             const char *members);
 struct reply problem_errors(struct request *request, const struct errors *errors);
 
+/* ---- page.c ---- */
+
+/* What sql/generate.sh writes into every list and answer_list() sets; ends with NULL. */
+extern const char *const list_parameters[];
+struct reply answer_list(struct request *request, const struct query *query);
+
 /* ---- query.c ---- */
 
 /* A variant of a query: bit n says that part n is in. */

@@ -160,7 +160,7 @@ static bool check_shape(struct request *request, const struct route *route, stru
 /* Parameters that every query may use; those of a request that has no list or body are null. */
 static void declare_parameters(struct request *request)
 {
-	static const char *const absent[] = {"body", "limit", "offset", "page", "page_size"};
+	static const char *const absent[] = {"body", "page", "page_size", "cursor"};
 
 	for (size_t i = 0; i < COUNT(absent); i++)
 		if (!params_find(&request->private->params, absent[i]))

@@ -21,13 +21,16 @@ static bool declares(const struct field *fields, const char *name)
 
 static bool supplies(const struct route *route, const char *name)
 {
-	static const char *const always[] = {
-		"user_id", "asked_user_id", "is_staff", "is_service", "request_id",
-		"client",  "shop_currency", "body",     "limit",      "offset"};
+	static const char *const always[] = {"user_id",    "asked_user_id", "is_staff",
+	                                     "is_service", "request_id",    "client",
+	                                     "body",       "shop_currency"};
 	const char *in_path = strstr(route->path, name);
 
 	for (size_t i = 0; i < COUNT(always); i++)
 		if (!strcmp(always[i], name))
+			return true;
+	for (size_t i = 0; route->query->rows == ROWS_LIST && list_parameters[i]; i++)
+		if (!strcmp(list_parameters[i], name))
 			return true;
 	if (in_path && in_path[-1] == ':' && in_path[strlen(name)] == '/')
 		return true;

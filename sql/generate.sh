@@ -6,8 +6,19 @@
 #                                    scripts sql/NAME.sql         -> OUT/migrations.c, .h
 #
 # A query begins with "-- name: list_products :json" and ends before the next.  `:name` is a
-# parameter.  Lines from "--when category", "--when ordering = -price" or "--when not ordering" to
-# "--end" (or to the next --when) are part of the statement only if that holds at run time.
+# parameter.  Lines from "--when category", "--when kind = large" or "--when not kind" to "--end"
+# (or to the next --when) are part of the statement only if that holds at run time.
+#
+# A :list query selects the rows that match, which have an id, and says how they come:
+#
+#   --order default id bigint desc    without ?ordering=; "desc" where that descends
+#   --order price price bigint        ordering=price and -price: NAME EXPRESSION TYPE, never null
+#   --order relevance -rank real      instead of default where the request has a search
+#   --given                           a condition (optional): the list is not there without it
+#   --show                            one row, which is called page, as JSON
+#
+# Rows of the same key come by id.  Both kinds of paging are made of this: by number, with a
+# count, and by the key of the last row seen, which costs the same however deep.
 set -eu
 export LC_ALL=C
 cd "$(dirname "$0")"
@@ -126,16 +137,135 @@ function end_part(    uses, i) {
 	text = ""
 	split("", used)
 }
+# A line of the statement, or one that says when the lines after it belong to it.
+function take(line,    word) {
+	if (line ~ /^--when /) {
+		end_part()
+		split(line, word, " ")
+		if (line ~ /^--when not [a-z_]+$/)
+			when = "\"" word[3] "\", NULL, true"
+		else if (line ~ /^--when [a-z_]+ = [^ ]+$/)
+			when = "\"" word[2] "\", \"" word[4] "\", false"
+		else if (line ~ /^--when [a-z_]+$/)
+			when = "\"" word[2] "\", NULL, false"
+		else
+			fail("not understood: " line)
+		return
+	}
+	if (line ~ /^--end$/) {
+		end_part()
+		when = "NULL, NULL, false"
+		return
+	}
+	line = bind(line)
+	if (line ~ /^[ \t]*$/)
+		return
+	if (ended)
+		fail("text after the semicolon of query " name)
+	if (line ~ /;$/) {
+		ended = 1
+		line = substr(line, 1, length(line) - 1)
+	}
+	gsub(/\\/, "\\\\", line)
+	gsub(/"/, "\\\"", line)
+	gsub(/\t/, "    ", line)
+	text = text (text == "" ? "" : "\n\t ") "\"" line "\\n\""
+}
+# ---- Lists.
+function list_line(line,    word) {
+	if (line ~ /^--order /) {
+		if (line !~ /^--order [a-z_]+ [^ ]+ [a-z]+( desc)?$/)
+			fail("not understood: " line)
+		split(line, word, " ")
+		orders[++order_count] = word[2]
+		keys[order_count] = "(" word[3] ")::" word[4]
+		if (word[5] && word[2] != "default")
+			fail("only the default order may descend")
+		if (word[5])
+			descends = "true"
+		section = "order"
+	} else if (line == "--given" || line == "--show") {
+		section = substr(line, 3)
+	} else if (section == "order") {
+		if (line !~ /^[ \t]*(--.*)?$/)
+			fail("text after an order of " name)
+	} else {
+		sections[section, ++sizes[section]] = line
+	}
+}
+function take_section(section,    i) {
+	for (i = 1; i <= sizes[section]; i++)
+		take(sections[section, i])
+	take("--end")
+}
+function take_keys(    i) {
+	for (i = 1; i <= order_count; i++) {
+		take("--when " (orders[i] == "default" ? "not order_by" : "order_by = " orders[i]))
+		take(keys[i])
+	}
+	take("--end")
+}
+function take_direction() {
+	take("--when descending")
+	take("sort_key DESC, id DESC")
+	take("--when not descending")
+	take("sort_key, id")
+	take("--end")
+}
+function take_list(    last) {
+	last = sizes["show"]
+	while (last && sections["show", last] ~ /^[ \t]*(--.*)?$/)
+		last--
+	if (!sub(/;[ \t]*$/, "", sections["show", last]))
+		fail("list " name " does not end with a semicolon")
+	take("WITH matched AS NOT MATERIALIZED (")
+	take_section("rows")
+	take("), page AS (")
+	take("SELECT * FROM (SELECT m.*,")
+	take_keys()
+	take("AS sort_key FROM matched m) k WHERE true")
+	take("--when after_up")
+	take("AND (sort_key, id) > (:after_up, :after_id::bigint)")
+	take("--when after_down")
+	take("AND (sort_key, id) < (:after_down, :after_id::bigint)")
+	take("--end")
+	take("ORDER BY")
+	take_direction()
+	take("LIMIT :limit::bigint + 1 OFFSET :offset::bigint")
+	take("), placed AS (SELECT *, row_number() OVER (ORDER BY")
+	take_direction()
+	take(") AS place FROM page)")
+	take("SELECT coalesce(json_agg(")
+	take_section("show")
+	take("ORDER BY page.place * :direction::integer) FILTER (WHERE page.place <= :limit::bigint), \047[]\047) AS results")
+	take("--when cursor")
+	take(", NULL AS count, count(*) > :limit::bigint AS more,")
+	take("min(page.sort_key::text) FILTER (WHERE page.place = 1) AS near_key,")
+	take("min(page.id) FILTER (WHERE page.place = 1) AS near_id,")
+	take("min(page.sort_key::text) FILTER (WHERE page.place = :limit::bigint) AS far_key,")
+	take("min(page.id) FILTER (WHERE page.place = :limit::bigint) AS far_id")
+	take("--when not cursor")
+	take(", (SELECT count(*) FROM matched) AS count")
+	take("--end")
+	take("FROM placed page")
+	if (sizes["given"]) {
+		take("HAVING")
+		take_section("given")
+	}
+	take(";")
+}
 function end_query() {
 	if (name == "")
 		return
+	if (rows == "LIST")
+		take_list()
 	end_part()
 	if (!ended)
 		fail("query " name " does not end with a semicolon")
 	print "static const struct part " name "_parts[] = {\n" parts "\t{NULL},\n};" >c
 	print "static const char *const " name "_params[] = {" params "NULL};" >c
 	print "const struct query sql_" name " = {\"" name "\", ROWS_" rows ", " name "_parts, " \
-	      name "_params};\n" >c
+	      name "_params, " descends "};\n" >c
 	# Two services may name a query alike, and `arnova` links them all: the symbol has both names.
 	print "extern const struct query sql_" name " __asm__(\"sql_" service "_" name "\");" >h
 	all = all "\t&sql_" name ",\n"
@@ -169,6 +299,11 @@ BEGIN {
 	ended = 0
 	split("", numbers)
 	split("", used)
+	descends = "false"
+	section = "rows"
+	order_count = 0
+	split("", sections)
+	split("", sizes)
 	next
 }
 name == "" {
@@ -176,38 +311,11 @@ name == "" {
 		fail("text outside of a query")
 	next
 }
-/^--when / {
-	end_part()
-	if (match($0, /^--when not [a-z_]+$/))
-		when = "\"" $3 "\", NULL, true"
-	else if (match($0, /^--when [a-z_]+ = [^ ]+$/))
-		when = "\"" $2 "\", \"" $4 "\", false"
-	else if (match($0, /^--when [a-z_]+$/))
-		when = "\"" $2 "\", NULL, false"
-	else
-		fail("not understood: " $0)
+rows == "LIST" {
+	list_line($0)
 	next
 }
-/^--end$/ {
-	end_part()
-	when = "NULL, NULL, false"
-	next
-}
-{
-	line = bind($0)
-	if (line ~ /^[ \t]*$/)
-		next
-	if (ended)
-		fail("text after the semicolon of query " name)
-	if (line ~ /;$/) {
-		ended = 1
-		line = substr(line, 1, length(line) - 1)
-	}
-	gsub(/\\/, "\\\\", line)
-	gsub(/"/, "\\\"", line)
-	gsub(/\t/, "    ", line)
-	text = text (text == "" ? "" : "\n\t ") "\"" line "\\n\""
-}
+{ take($0) }
 END {
 	if (failed)
 		exit 1

@@ -2,38 +2,33 @@
 
 -- name: list_orders :list
 -- Newest first.  The filter asked_user_id is staff's; of others' orders nobody else sees any.
-WITH matched AS NOT MATERIALIZED (
-  SELECT o.id, o.user_id
-    FROM orders_order o
-   WHERE true
+SELECT o.id, o.user_id
+  FROM orders_order o
+ WHERE true
 --when is_staff = false
-     AND o.user_id = :user_id::bigint
+   AND o.user_id = :user_id::bigint
 --end
 --when asked_user_id
-     AND o.user_id = :asked_user_id::bigint
+   AND o.user_id = :asked_user_id::bigint
 --end
 --when status
-     AND o.status = :status
+   AND o.status = :status
 --end
 --when payment_status
-     AND o.payment_status = :payment_status
+   AND o.payment_status = :payment_status
 --end
 --when created_after
-     AND o.created_at >= :created_after::timestamptz
+   AND o.created_at >= :created_after::timestamptz
 --end
 --when created_before
-     AND o.created_at < :created_before::timestamptz
+   AND o.created_at < :created_before::timestamptz
 --end
-), page AS (
-  SELECT m.id, m.user_id FROM matched m ORDER BY m.id DESC LIMIT :limit::bigint OFFSET :offset::bigint
-)
-SELECT (SELECT count(*) FROM matched) AS count,
-       (SELECT coalesce(json_agg(e.entry ORDER BY e.id DESC), '[]')
-          FROM page
-          JOIN order_entry e
-            ON e.id = page.id
-           AND e.is_owner = (page.user_id = :user_id::bigint)
-           AND e.is_staff = :is_staff::boolean) AS results;
+--order default id bigint desc
+--show
+(SELECT e.entry FROM order_entry e
+  WHERE e.id = page.id
+    AND e.is_owner = (page.user_id = :user_id::bigint)
+    AND e.is_staff = :is_staff::boolean);
 
 -- name: get_order :json
 SELECT e.entry

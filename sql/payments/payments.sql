@@ -1,21 +1,16 @@
 -- payments.sql: what the routes for people run.
 
 -- name: list_payments :list
-SELECT count(*) AS count,
-       (SELECT coalesce(json_agg(q.payment ORDER BY q.id DESC), '[]')
-          FROM (SELECT p.id, p.payment FROM payment_entry p
-                 WHERE (:is_staff::boolean OR p.user_id = :user_id::bigint)
---when order_id
-                   AND p.order_id = :order_id::bigint
---end
-                 ORDER BY p.id DESC
-                 LIMIT :limit::bigint OFFSET :offset::bigint) q) AS results
+-- Newest first.
+SELECT t.id
   FROM payments_transaction t
  WHERE t.user_id IS NOT NULL AND (:is_staff::boolean OR t.user_id = :user_id::bigint)
 --when order_id
    AND t.order_id = :order_id::bigint
 --end
-;
+--order default id bigint desc
+--show
+(SELECT p.payment FROM payment_entry p WHERE p.id = page.id);
 
 -- name: get_payment :json
 SELECT p.payment FROM payment_entry p

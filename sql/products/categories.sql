@@ -1,10 +1,10 @@
 -- categories.sql: the tree of categories.
 
 -- name: list_categories :list
-SELECT (SELECT count(*) FROM products_category) AS count,
-       (SELECT coalesce(json_agg(page.json), '[]')
-          FROM (SELECT c.json FROM category_shown c
-                 ORDER BY c.id LIMIT :limit::bigint OFFSET :offset::bigint) page) AS results;
+SELECT c.id, c.json FROM category_shown c
+--order default id bigint
+--show
+page.json;
 
 -- name: show_category :json
 SELECT c.json FROM category_shown c WHERE c.id = :id::bigint;

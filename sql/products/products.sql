@@ -1,65 +1,41 @@
 -- products.sql: the catalogue as clients see and staff edit it.
 
 -- name: list_products :list
-WITH
---when category
-wanted AS MATERIALIZED (SELECT category_with_descendants(:category) AS ids),
---end
-matched AS (
-  SELECT p.id, p.name, p.price, p.created_at, p.rating_avg
+SELECT p.id, p.name, p.price, p.created_at, coalesce(p.rating_avg, 0) AS rating
 --when search
-       , ts_rank(p.search, websearch_to_tsquery('english', :search)) AS rank
+     , ts_rank(p.search, websearch_to_tsquery('english', :search)) AS rank
 --when not search
-       , 0 AS rank
+     , 0::real AS rank
 --end
-    FROM products_product p
-   WHERE p.deleted_at IS NULL AND (p.is_active OR :is_staff::boolean)
+  FROM products_product p
+ WHERE p.deleted_at IS NULL AND (p.is_active OR :is_staff::boolean)
 --when search
-     AND (p.search @@ websearch_to_tsquery('english', :search)
-          OR p.search @@ websearch_to_tsquery('simple', :search))
+   AND (p.search @@ websearch_to_tsquery('english', :search)
+        OR p.search @@ websearch_to_tsquery('simple', :search))
 --when category
-     AND p.category_id = ANY ((SELECT ids FROM wanted)::bigint[])
+   AND p.category_id = ANY ((SELECT category_with_descendants(:category))::bigint[])
 --when min_price
-     AND p.price >= :min_price::numeric * 10 ^ decimals(p.currency)
+   AND p.price >= :min_price::numeric * 10 ^ decimals(p.currency)
 --when max_price
-     AND p.price <= :max_price::numeric * 10 ^ decimals(p.currency)
+   AND p.price <= :max_price::numeric * 10 ^ decimals(p.currency)
 --when ids
-     AND p.id = ANY (string_to_array(:ids, ',')::bigint[])
+   AND p.id = ANY (string_to_array(:ids, ',')::bigint[])
 --when in_stock
-     AND (SELECT s.available > 0 FROM product_stock s WHERE s.product_id = p.id) = :in_stock::boolean
+   AND (SELECT s.available > 0 FROM product_stock s WHERE s.product_id = p.id) = :in_stock::boolean
 --end
-), page AS (
-  SELECT id, row_number() OVER (ORDER BY
---when ordering = name
-    name, id
---when ordering = -name
-    name DESC, id DESC
---when ordering = price
-    price, id
---when ordering = -price
-    price DESC, id DESC
---when ordering = created_at
-    created_at, id
---when ordering = -created_at
-    created_at DESC, id DESC
---when ordering = rating
-    rating_avg NULLS FIRST, id
---when ordering = -rating
-    rating_avg DESC NULLS LAST, id DESC
---when not ordering
-    rank DESC, id
---end
-  ) AS place
-    FROM matched
-   ORDER BY place LIMIT :limit::bigint OFFSET :offset::bigint
-)
-SELECT (SELECT count(*) FROM matched) AS count,
-       (SELECT coalesce(json_agg(e.json ORDER BY page.place), '[]')
-          FROM page JOIN product_entry e USING (id)) AS results
+--order default id bigint
+--order relevance -rank real
+--order name name text
+--order price price bigint
+--order created_at created_at timestamptz
+--order rating rating numeric
+--given
+true
 --when category
-  FROM wanted -- looked up even where no product is, so that an unknown one is refused
+  AND category_with_descendants(:category) IS NOT NULL -- refused even where no product is
 --end
-;
+--show
+(SELECT e.json FROM product_entry e WHERE e.id = page.id);
 
 -- name: show_product :json
 SELECT f.json
@@ -82,12 +58,13 @@ SELECT id AS slug FROM update_product(:id::bigint, :body::jsonb, false) AS id WH
 SELECT id FROM delete_product(:id::bigint) AS id WHERE id IS NOT NULL;
 
 -- name: list_variants :list
-SELECT (SELECT count(*) FROM variant_shown v WHERE v.product_id = p.id) AS count,
-       (SELECT coalesce(json_agg(page.json), '[]')
-          FROM (SELECT v.json FROM variant_shown v WHERE v.product_id = p.id
-                 ORDER BY v.id LIMIT :limit::bigint OFFSET :offset::bigint) page) AS results
-  FROM products_product p
- WHERE p.id = :id::bigint AND p.deleted_at IS NULL AND (p.is_active OR :is_staff::boolean);
+SELECT v.id, v.json FROM variant_shown v WHERE v.product_id = :id::bigint
+--order default id bigint
+--given
+EXISTS (SELECT FROM products_product p
+         WHERE p.id = :id::bigint AND p.deleted_at IS NULL AND (p.is_active OR :is_staff::boolean))
+--show
+page.json;
 
 -- name: show_variant :json
 SELECT v.json FROM variant_shown v WHERE v.id = :vid::bigint AND v.product_id = :id::bigint;
@@ -108,12 +85,13 @@ UPDATE products_productvariant
  WHERE id = :vid::bigint AND product_id = :id::bigint AND deleted_at IS NULL;
 
 -- name: list_images :list
-SELECT (SELECT count(*) FROM image_shown v WHERE v.product_id = p.id) AS count,
-       (SELECT coalesce(json_agg(page.json), '[]')
-          FROM (SELECT v.json FROM image_shown v WHERE v.product_id = p.id
-                 ORDER BY v.position, v.id LIMIT :limit::bigint OFFSET :offset::bigint) page) AS results
-  FROM products_product p
- WHERE p.id = :id::bigint AND p.deleted_at IS NULL AND (p.is_active OR :is_staff::boolean);
+SELECT v.id, v.position, v.json FROM image_shown v WHERE v.product_id = :id::bigint
+--order default position integer
+--given
+EXISTS (SELECT FROM products_product p
+         WHERE p.id = :id::bigint AND p.deleted_at IS NULL AND (p.is_active OR :is_staff::boolean))
+--show
+page.json;
 
 -- name: show_image :json
 SELECT i.json FROM image_shown i WHERE i.id = :iid::bigint AND i.product_id = :id::bigint;
