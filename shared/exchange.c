@@ -7,8 +7,6 @@
 
 #include "internal.h"
 
-#define LIMIT_ADDRESS 45 /* bytes of an IPv6 address */
-
 /* ---- What came in ---- */
 
 int64_t now_us(void)
@@ -66,67 +64,27 @@ static const char *traceparent(struct request *request)
 	                    random_hex(request->arena, 8));
 }
 
-static bool is_address(const char *text)
+/* How the client reached the server that hands over: "http" or "https". */
+static const char *scheme_here(struct request *request)
 {
-	size_t size = strlen(text);
-
-	return size && size <= LIMIT_ADDRESS &&
-	       strspn(text, "0123456789abcdefABCDEF.:") == size;
-}
-
-static bool is_trusted(const char *address)
-{
-	const char *list = setting("TRUSTED_PROXIES", "");
-	size_t size = strlen(address);
-
-	while (*list) {
-		list += strspn(list, ", ");
-		if (size && !strncmp(list, address, size) && strchr(", ", list[size]))
-			return true;
-		list += strcspn(list, ", ");
-	}
-	return false;
-}
-
-/* Takes the last element off the list, which is "" in the end. */
-static const char *take_last(char *list, struct arena *arena)
-{
-	char *comma = strrchr(list, ','), *end = comma ? comma : list;
-	const char *last = (comma ? comma + 1 : list) + strspn(comma ? comma + 1 : list, " ");
-	const char *taken = arena_copy(arena, last, strcspn(last, " "));
-
-	*end = '\0';
-	return taken;
-}
-
-/* The peer, or the nearest address that a proxy of TRUSTED_PROXIES reports. */
-static const char *client_address(struct request *request)
-{
-	const char *address = cgi_variable(request, "REMOTE_ADDR");
-	char *chain = (char *)cgi_variable(request, "HTTP_X_FORWARDED_FOR");
-
-	while (*chain && is_trusted(address)) {
-		const char *reported = take_last(chain, request->arena);
-
-		if (!is_address(reported))
-			break;
-		address = reported;
-	}
-	return address;
+	if (!strcmp(cgi_variable(request, "REQUEST_SCHEME"), "https") ||
+	    !strcasecmp(cgi_variable(request, "HTTPS"), "on"))
+		return "https";
+	return "http";
 }
 
 /* For links in lists: what the client called us, if that is a host's name. */
 static const char *origin(struct request *request)
 {
 	const char *host = cgi_variable(request, "HTTP_HOST");
-	const char *scheme = cgi_variable(request, "REQUEST_SCHEME");
+	const char *scheme = proxy_scheme(cgi_variable(request, "REMOTE_ADDR"),
+	                                  cgi_variable(request, "HTTP_X_FORWARDED_PROTO"),
+	                                  scheme_here(request));
 
 	if (!*host || strlen(host) > LIMIT_HOST ||
 	    strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 	                 "0123456789.-:[]") != strlen(host))
 		return "";
-	if (strcmp(scheme, "https") != 0)
-		scheme = strcasecmp(cgi_variable(request, "HTTPS"), "on") ? "http" : "https";
 	return arena_printf(request->arena, "%s://%s", scheme, host);
 }
 
@@ -139,7 +97,8 @@ void receive_head(struct request *request)
 	private->headers.arena = request->arena;
 	request->failure = &private->failure;
 	request->id = request_id(request);
-	request->client = client_address(request);
+	request->client = proxy_client(request->arena, cgi_variable(request, "REMOTE_ADDR"),
+	                               cgi_variable(request, "HTTP_X_FORWARDED_FOR"));
 	request->body = "";
 	request->caller.family = "";
 	private->traceparent = traceparent(request);
@@ -179,9 +138,10 @@ const char *receive_body(struct request *request)
 
 static const char *cache_control(const struct request *request, const struct reply *reply)
 {
-	bool is_public = request->method == GET && reply->status == 200 &&
-	                 !request->caller.access &&
-	                 !strncmp(request->path, "/api/v1/products/", 17);
+	bool is_read = request->method == GET && !request->caller.access &&
+	               (reply->status == 200 || reply->status == 304);
+	bool is_public = is_read && (!strncmp(request->path, "/api/v1/products/", 17) ||
+	                             !strcmp(request->path, "/api/v1/auth/jwks.json/"));
 
 	return is_public ? "public, max-age=1" : "no-store";
 }
@@ -232,7 +192,7 @@ void send_reply(struct request *request, const struct reply *reply)
 	if (reply->body)
 		text_printf(&head, "Content-Type: application/%s; charset=utf-8\r\n",
 		            reply->status < 400 ? "json" : "problem+json");
-	if (reply->status != 204)
+	if (reply->status != 204 && reply->status != 304)
 		text_printf(&head, "Content-Length: %zu\r\n", size);
 	text_printf(&head,
 	            "X-Request-ID: %s\r\ntraceparent: %s\r\nCache-Control: %s\r\n"

@@ -160,6 +160,15 @@ const char *receive_body(struct request *request); /* NULL, or the code of the p
 void send_reply(struct request *request, const struct reply *reply);
 void log_request(struct request *request, const struct reply *reply);
 
+/* ---- proxy.c ---- */
+
+void proxy_configure(void); /* reads TRUSTED_PROXIES: addresses and networks */
+bool proxy_is_trusted(const char *peer);
+/* The peer, or the nearest address that a trusted proxy reports (X-Forwarded-For). */
+const char *proxy_client(struct arena *arena, const char *peer, const char *forwarded_for);
+/* The scheme, or the one that the peer reports (X-Forwarded-Proto) if it is trusted. */
+const char *proxy_scheme(const char *peer, const char *forwarded_proto, const char *scheme);
+
 /* ---- health.c ---- */
 
 extern const struct service_definition house; /* the routes that every service has */
@@ -170,6 +179,14 @@ extern const struct service_definition house; /* the routes that every service h
 struct reply problem_status(struct request *request, int status, const char *code,
                             const char *members);
 struct reply problem_errors(struct request *request, const struct errors *errors);
+
+/* ---- condition.c ---- */
+
+/* Whether If-Match of a PUT, PATCH or DELETE names what GET of the same path would answer now.
+ * False: *reply is the answer, 412, or why there is nothing to compare with. */
+bool precondition_holds(struct request *request, struct reply *reply);
+/* Gives the reply its ETag where it is a representation; 304 where the client has it. */
+struct reply validated(struct request *request, const struct route *route, struct reply reply);
 
 /* ---- page.c ---- */
 
@@ -213,6 +230,7 @@ void db_close(void);
 
 void db_begin_request(bool transaction_wanted); /* forgets what the last request left */
 void db_want_transaction(bool wanted);          /* whether the next query begins one */
+void db_want_snapshot(void); /* it sees one state, and fails (40001) where it writes over another */
 bool db_in_transaction(void);
 void db_rollback(void);
 void db_called_outside(void);    /* a sibling or Stripe was called: no second run */

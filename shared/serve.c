@@ -209,6 +209,10 @@ static bool waited_too_long(struct request *request)
 
 static struct reply call_once(struct request *request, const struct route *route)
 {
+	struct reply refusal;
+
+	if (!precondition_holds(request, &refusal))
+		return refusal;
 	if (route->handler)
 		return route->handler(request);
 	if (route->show)
@@ -274,7 +278,7 @@ static struct reply respond(struct request *request)
 	if (!check_shape(request, route, &reply))
 		return reply;
 	declare_parameters(request);
-	return run_route(request, route);
+	return validated(request, route, run_route(request, route));
 }
 
 static void serve_one(struct arena *arena)
@@ -311,6 +315,7 @@ int serve(const struct service_definition *definition, int argc, char **argv)
 	}
 	settings_load();
 	log_name(definition->name);
+	proxy_configure();
 	auth_configure();
 	token_configure(!strcmp(definition->name, "users"));
 	remote_configure();
