@@ -7,23 +7,15 @@
 
 #include "internal.h"
 
-#define PLACES 1024        /* of the hash table of statements; a power of two */
 #define LIMIT_PREPARED 256 /* statements of one connection: each holds a plan in the server */
 #define LIMIT_VALUES 64    /* of a query, as many as struct part has bits */
 #define TEXT_OID 25
-
-/* A query in one of its variants: bit n of mask says that part n is in. */
-struct prepared {
-	const struct query *query;
-	uint64_t mask;
-};
 
 struct connection {
 	const char *service;
 	PGconn *pg;
 	bool in_transaction;
-	struct prepared prepared[PLACES]; /* open hash table, emptied with the connection */
-	size_t prepared_count;
+	struct variants prepared; /* emptied with the connection */
 };
 
 struct row {
@@ -33,6 +25,7 @@ struct row {
 static struct connection connections[SERVICES];
 static struct connection *current;
 static bool transaction_wanted; /* the next query begins one */
+static bool snapshot_wanted;    /* and that one is repeatable read */
 static bool committed;          /* something of this request is already kept */
 static bool conflicted;         /* 40001 or 40P01: worth another run */
 
@@ -46,8 +39,7 @@ static void ignore_notice(void *nothing, const char *message)
 
 static void forget_prepared(void)
 {
-	memset(current->prepared, 0, sizeof(current->prepared));
-	current->prepared_count = 0;
+	memset(&current->prepared, 0, sizeof(current->prepared));
 }
 
 static void forget_connection(void)
@@ -149,18 +141,6 @@ static PGresult *prepare(struct arena *arena, const char *name, const struct que
 	return PQprepare(current->pg, name, query_text(arena, query, mask), count, types);
 }
 
-static struct prepared *prepared_slot(const struct query *query, uint64_t mask)
-{
-	size_t at =
-		((uintptr_t)query / 16 + (size_t)(mask * UINT64_C(0x9E3779B97F4A7C15) >> 40)) %
-		PLACES;
-
-	while (current->prepared[at].query &&
-	       (current->prepared[at].query != query || current->prepared[at].mask != mask))
-		at = (at + 1) % PLACES;
-	return &current->prepared[at];
-}
-
 static bool succeeded(const PGresult *result)
 {
 	ExecStatusType status = PQresultStatus(result);
@@ -171,7 +151,7 @@ static bool succeeded(const PGresult *result)
 /* Clients choose the variants of a query, so there can be more than are worth keeping. */
 static void make_room(void)
 {
-	if (current->prepared_count < LIMIT_PREPARED)
+	if (current->prepared.count < LIMIT_PREPARED)
 		return;
 
 	PGresult *result = PQexec(current->pg, "DEALLOCATE ALL");
@@ -186,12 +166,12 @@ static PGresult *execute(struct request *request, const struct query *query, uin
 {
 	make_room();
 
-	struct prepared *slot = prepared_slot(query, mask);
+	struct variant *place = variant_place(&current->prepared, query, mask);
 	const char *values[LIMIT_VALUES] = {0};
 	uint64_t used = query_uses(query, mask);
 	int count = query_parameters(query);
 
-	if (!slot->query) {
+	if (!place->query) {
 		PGresult *result =
 			prepare(request->arena, statement_name(request->arena, query, mask),
 		                query, mask);
@@ -199,8 +179,8 @@ static PGresult *execute(struct request *request, const struct query *query, uin
 		if (!succeeded(result))
 			return result;
 		PQclear(result);
-		current->prepared_count++;
-		*slot = (struct prepared){query, mask};
+		current->prepared.count++;
+		*place = (struct variant){query, mask};
 	}
 	for (int i = 0; i < count; i++)
 		values[i] = used >> i & 1 ? param(request, query->params[i]) : NULL;
@@ -214,13 +194,15 @@ static bool begin(struct request *request)
 		if (!connected(request->arena))
 			break;
 
-		PGresult *result = PQexec(current->pg, "BEGIN");
+		PGresult *result = PQexec(
+			current->pg,
+			snapshot_wanted ? "BEGIN ISOLATION LEVEL REPEATABLE READ" : "BEGIN");
 		bool begun = succeeded(result);
 
 		PQclear(result);
 		if (begun) {
 			current->in_transaction = true;
-			transaction_wanted = false;
+			transaction_wanted = snapshot_wanted = false;
 			return true;
 		}
 		forget_connection(); /* it died while idle: once more on a new one */
@@ -332,9 +314,16 @@ void db_want_transaction(bool wanted)
 	transaction_wanted = wanted;
 }
 
+void db_want_snapshot(void)
+{
+	assert(!db_in_transaction());
+	transaction_wanted = snapshot_wanted = true;
+}
+
 void db_begin_request(bool wanted)
 {
 	transaction_wanted = wanted;
+	snapshot_wanted = false;
 	committed = false;
 	conflicted = false;
 }

@@ -196,8 +196,24 @@ struct reply answer_list(struct request *request, const struct query *query);
 
 /* ---- query.c ---- */
 
-/* A variant of a query: bit n says that part n is in. */
+/* A variant of a query: bit n of its mask says that part n is in. */
 uint64_t query_variant(const struct request *request, const struct query *query);
+
+struct variant {
+	const struct query *query;
+	uint64_t mask;
+};
+
+/* A set of them: an open hash table, of zeros when empty; whoever fills it keeps room. */
+#define VARIANT_PLACES 1024 /* a power of two */
+struct variants {
+	struct variant places[VARIANT_PLACES];
+	size_t count;
+};
+/* The variant's place in the set; its query is NULL where it is not there yet. */
+struct variant *variant_place(struct variants *variants, const struct query *query,
+                              uint64_t mask);
+
 uint64_t query_uses(const struct query *query, uint64_t mask); /* bit n: $n+1 is in the text */
 int query_parameters(const struct query *query);
 const char *query_text(struct arena *arena, const struct query *query, uint64_t mask);
@@ -230,7 +246,8 @@ void db_close(void);
 
 void db_begin_request(bool transaction_wanted); /* forgets what the last request left */
 void db_want_transaction(bool wanted);          /* whether the next query begins one */
-void db_want_snapshot(void); /* it sees one state, and fails (40001) where it writes over another */
+void db_want_snapshot(
+	void); /* it sees one state, and fails (40001) where it writes over another */
 bool db_in_transaction(void);
 void db_rollback(void);
 void db_called_outside(void);    /* a sibling or Stripe was called: no second run */

@@ -28,6 +28,19 @@ uint64_t query_variant(const struct request *request, const struct query *query)
 	return mask;
 }
 
+struct variant *variant_place(struct variants *variants, const struct query *query,
+                              uint64_t mask)
+{
+	size_t at =
+		((uintptr_t)query / 16 + (size_t)(mask * UINT64_C(0x9E3779B97F4A7C15) >> 40)) %
+		VARIANT_PLACES;
+
+	while (variants->places[at].query &&
+	       (variants->places[at].query != query || variants->places[at].mask != mask))
+		at = (at + 1) % VARIANT_PLACES;
+	return &variants->places[at];
+}
+
 uint64_t query_uses(const struct query *query, uint64_t mask)
 {
 	uint64_t used = 0;
