@@ -98,7 +98,7 @@ SQL_HEADERS  := $(BUILD)/sql/shared.h $(SERVICES:%=$(BUILD)/sql/%.h) $(BUILD)/sq
 UNIT_TESTS   := $(patsubst test/unit/unit_%.c,$(BUILD)/test/unit_%,$(UNITS))
 STANDIN      := $(if $(wildcard test/standin/standin.mk),$(BUILD)/stripe-standin)
 PROGRAMS     := $(PRESENT:%=$(BUILD)/%.fcgi) $(STANDIN) $(if $(CLI),$(BUILD)/arnova)
-TEST_PROGRAMS := $(UNIT_TESTS) $(if $(CHECK_SQL),$(BUILD)/test/check_sql)
+TEST_PROGRAMS := $(UNIT_TESTS) $(if $(CHECK_SQL),$(BUILD)/test/check_sql) $(BUILD)/test/fastcgi_client
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
@@ -142,6 +142,10 @@ $(BUILD)/arnova: $(call object,$(CLI)) $(SQL_OBJECTS) $(BUILD)/obj/sql/migration
 
 $(BUILD)/test/check_sql: $(call object,$(CHECK_SQL)) $(SQL_OBJECTS) \
                          $(BUILD)/obj/sql/migrations.o $(LIBRARY)
+	@mkdir -p $(@D)
+	$(LINK)
+
+$(BUILD)/test/fastcgi_client: $(call object,test/fastcgi_client.c $(wildcard test/wire*.c))
 	@mkdir -p $(@D)
 	$(LINK)
 

@@ -19,9 +19,9 @@ int64_t now_us(void)
 
 const char *cgi_variable(struct request *request, const char *name)
 {
-	const char *value = fcgi_variable(name);
+	const char *value = fcgi_variable(request->arena, name);
 
-	return value ? arena_copy(request->arena, value, strlen(value)) : "";
+	return value ? value : "";
 }
 
 static bool is_plain(const char *text, size_t min, size_t max)

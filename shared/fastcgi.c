@@ -82,26 +82,57 @@ static char **variables(void)
 	return is_cgi ? cgi_environ : fcgi_request.envp;
 }
 
-const char *fcgi_variable(const char *name)
+/* The value behind "NAME=", where the entry is of that name. */
+static const char *value_of(const char *entry, const char *name, size_t length)
 {
-	size_t length = strlen(name);
-
-	for (char **entry = variables(); *entry; entry++)
-		if (!strncmp(*entry, name, length) && (*entry)[length] == '=')
-			return *entry + length + 1;
-	return NULL;
+	return !strncmp(entry, name, length) && entry[length] == '=' ? entry + length + 1
+	                                                             : NULL;
 }
 
-/* A client's header only: the web server itself may say a CGI variable twice. */
+/* A client's header, whose lines are one list.  Of its own variables a web server may say one
+ * twice: the first counts. */
+const char *fcgi_variable(struct arena *arena, const char *name)
+{
+	bool is_header = !strncmp(name, "HTTP_", 5);
+	struct text text = {.arena = arena};
+
+	for (char **entry = variables(); *entry; entry++) {
+		const char *value = value_of(*entry, name, strlen(name));
+
+		if (value && (is_header || !text.bytes))
+			text_printf(&text, "%s%s", text.bytes ? ", " : "", value);
+	}
+	return text.bytes;
+}
+
+/* Headers that hold a list, so that two lines of it are one list (RFC 9110 section 5.3).  Some
+ * web servers join them, others pass each line on. */
+static bool holds_list(const char *name, size_t length)
+{
+	static const char *const lists[] = {
+		"ACCEPT",          "ACCEPT_CHARSET",
+		"ACCEPT_ENCODING", "ACCEPT_LANGUAGE",
+		"CACHE_CONTROL",   "COOKIE",
+		"FORWARDED",       "PRAGMA",
+		"TRACESTATE",      "VIA",
+		"X_FORWARDED_FOR",
+	};
+
+	for (size_t i = 0; i < COUNT(lists); i++)
+		if (strlen(lists[i]) == length && !strncmp(lists[i], name, length))
+			return true;
+	return false;
+}
+
 bool fcgi_header_twice(void)
 {
 	for (char **entry = variables(); *entry; entry++) {
-		const char *end = strchr(*entry, '=');
+		size_t length = strcspn(*entry, "=");
 
-		if (!end || strncmp(*entry, "HTTP_", 5) != 0)
+		if (strncmp(*entry, "HTTP_", 5) != 0 || holds_list(*entry + 5, length - 5))
 			continue;
 		for (char **other = entry + 1; *other; other++)
-			if (!strncmp(*entry, *other, (size_t)(end - *entry) + 1))
+			if (value_of(*other, *entry, length))
 				return true;
 	}
 	return false;

@@ -291,9 +291,9 @@ bool authorise(struct request *request, const struct route *route, struct reply 
 
 /* Waits for the next request; false when the process is to end. */
 bool fcgi_accept(void);
-const char *fcgi_variable(
-	const char *name);                /* CGI variable, NULL when absent; dies at finish */
-bool fcgi_header_twice(void);             /* some header came twice under one name */
+/* CGI variable, NULL when absent; one that came several times is a list with commas. */
+const char *fcgi_variable(struct arena *arena, const char *name);
+bool fcgi_header_twice(void); /* some header came twice that is no list */
 long fcgi_read(char *bytes, size_t size); /* bytes read, -1 on error */
 void fcgi_write(const char *bytes, size_t size);
 void fcgi_finish(void);

@@ -82,10 +82,7 @@ const char *header(const struct request *request, const char *name)
 		else if (*c >= 'a' && *c <= 'z')
 			*c = (char)(*c - 'a' + 'A');
 	}
-
-	const char *value = fcgi_variable(variable);
-
-	return value ? arena_copy(request->arena, value, strlen(value)) : NULL;
+	return fcgi_variable(request->arena, variable);
 }
 
 struct reply reply_json(int status, const char *json)
