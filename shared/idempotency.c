@@ -61,9 +61,11 @@ static void unlock(struct request *request)
 	struct row *row;
 
 	db_want_transaction(false);
-	/* Where this fails the connection is gone, and the lock with it. */
-	if (!fetch(request, &sql_idempotency_unlock, &row))
-		log_event("warn", "could not release an idempotency key", "%s", "");
+	if (fetch(request, &sql_idempotency_unlock, &row))
+		return;
+	/* Most likely the connection is gone, and the lock with it; now both certainly are. */
+	log_event("warn", "could not release an idempotency key", "%s", "");
+	db_close();
 }
 
 bool idempotency_begin(struct request *request, const struct route *route, struct reply *reply)
@@ -95,12 +97,13 @@ bool idempotency_begin(struct request *request, const struct route *route, struc
 	return take_up(request, row, reply);
 }
 
-/* Only 2xx and 402 are kept; any other answer leaves no key behind. */
+/* Only 2xx and 402 are kept; any other answer leaves no key behind.  A 202 leaves the key alone:
+ * its retry goes on from what there is, and tells how that ended. */
 struct reply idempotency_end(struct request *request, struct reply reply)
 {
 	bool kept = reply.status < 300 || reply.status == 402, touched;
 
-	if (!request->private->holds_key)
+	if (!request->private->holds_key || reply.status == 202)
 		return reply;
 	set_param_int(request, "reply_status", reply.status);
 	set_param(request, "reply_headers",
@@ -112,8 +115,11 @@ struct reply idempotency_end(struct request *request, struct reply reply)
 	}
 	if (!run_counted(request, &sql_idempotency_keep, &touched))
 		return *request->failure;
-	/* The connection was lost, and the lock with it: a retry may be at work. */
-	return touched ? reply : problem(request, "upstream_unavailable");
+	if (touched)
+		return reply;
+	/* The connection was lost, and the lock with it: a retry is at work, or is done. */
+	db_rollback();
+	return problem(request, "upstream_unavailable");
 }
 
 void idempotency_release(struct request *request)

@@ -100,11 +100,13 @@ BEGIN
     RETURN;
   END IF;
   DELETE FROM idempotency_key k
+   WHERE k.scope = p_scope AND k.key = p_key AND k.created_at < now() - interval '24 hours';
+  -- More than come in, so that old ones never pile up; last, for it must not hold what another
+  -- one waits for while it waits itself.
+  DELETE FROM idempotency_key k
    WHERE (k.scope, k.key) IN (SELECT o.scope, o.key FROM idempotency_key o
                                WHERE o.created_at < now() - interval '24 hours'
                                ORDER BY o.created_at LIMIT 10 FOR UPDATE SKIP LOCKED);
-  DELETE FROM idempotency_key k
-   WHERE k.scope = p_scope AND k.key = p_key AND k.created_at < now() - interval '24 hours';
   INSERT INTO idempotency_key (scope, key, fingerprint) VALUES (p_scope, p_key, p_fingerprint)
   ON CONFLICT DO NOTHING;
   SELECT * INTO STRICT known FROM idempotency_key k WHERE k.scope = p_scope AND k.key = p_key;

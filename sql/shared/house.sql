@@ -5,11 +5,12 @@ SELECT state, status, headers, body
   FROM idempotency_begin(:idempotency_scope, :idempotency_key, :fingerprint);
 
 -- name: idempotency_keep :none
--- Whoever lost the lock with the connection keeps and forgets nothing: a retry may have it.
+-- Whoever lost the lock with the connection keeps and forgets nothing: a retry may have it, or
+-- has had it and left its own answer.
 UPDATE idempotency_key
    SET status = :reply_status::integer, headers = :reply_headers, body = :reply_body
- WHERE scope = :idempotency_scope AND key = :idempotency_key
-   AND pg_try_advisory_xact_lock(idempotency_lock(scope, key));
+ WHERE scope = :idempotency_scope AND key = :idempotency_key AND fingerprint = :fingerprint
+   AND status IS NULL AND pg_try_advisory_xact_lock(idempotency_lock(scope, key));
 
 -- name: idempotency_forget :none
 DELETE FROM idempotency_key
