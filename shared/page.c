@@ -72,25 +72,29 @@ static bool read_cursor(struct request *request, const char *order, struct curso
 
 /* ---- Links ---- */
 
+/* A parameter's name as it was read, however it is encoded. */
+static bool is_place(struct arena *arena, const char *pair)
+{
+	const char *name = percent_decode(arena, pair, strcspn(pair, "=&"), true);
+
+	return name && (!strcmp(name, "page") || !strcmp(name, "cursor"));
+}
+
 /* The request's own query string but for its place in the list; its encoding stays. */
 static const char *page_link(struct request *request, const char *place)
 {
 	struct text link = {.arena = request->arena};
-	const char *rest = request->private->query;
 	const char *separator = "?";
 
 	text_printf(&link, "%s%s", request->private->origin, request->path);
-	while (*rest) {
+	for (const char *rest = request->private->query; *rest; rest += *rest == '&') {
 		size_t size = strcspn(rest, "&");
 
-		if (size && strncmp(rest, "page=", 5) != 0 &&
-		    strncmp(rest, "cursor=", 7) != 0) {
+		if (size && !is_place(request->arena, rest)) {
 			text_printf(&link, "%s%.*s", separator, (int)size, rest);
 			separator = "&";
 		}
 		rest += size;
-		if (*rest)
-			rest++;
 	}
 	text_printf(&link, "%s%s", separator, place);
 	return link.bytes;

@@ -45,6 +45,8 @@ walk() {
 	expect_json '[.next, (.results | length)] | tostring' '[null,1]'
 	api GET "$list&page_size=3&page=4"
 	expect_problem 404 not_found
+	api GET "$list&page_size=3&%70age=2"
+	expect_json .next "$BASE$list&page_size=3&page=3"
 	api GET "$list&search=nothing-has-this-name"
 	expect_json '[.count, .next, .previous, .results] | tostring' '[0,null,null,[]]'
 }
