@@ -342,16 +342,19 @@ struct service_definition {
 
 /* Fields of the query string of every list.  A list that can be ordered has "ordering", a
  * CHOICE, and one that can be searched "search", beside them. */
-#define PAGE_FIELDS                                               \
-	{"page", INTEGER, .min = 1, .max = 1000000},              \
-		{"page_size", INTEGER, .min = 1, .max = 1000000}, \
-	{                                                         \
-		"cursor", TEXT, .max = 4096                       \
+#define PAGE_FIELDS                                                    \
+	{"page", INTEGER, .min = 1}, {"page_size", INTEGER, .min = 1}, \
+	{                                                              \
+		"cursor", TEXT, .max = 4096                            \
 	}
 
 /* Shape of POST /internal/v1/events/, which every service has: event_id, type, aggregate_id,
  * version, payload. */
 extern const struct field event_fields[];
+
+/* Says in the log what somebody should look at; the message is a plain sentence, members the
+ * inside of a JSON object, such as "\"order\":5". */
+void log_alarm(const struct request *request, const char *message, const char *members);
 
 /* A setting from the environment as it was at start (libfcgi's accept replaces environ). */
 const char *setting(const char *name, const char *fallback);
