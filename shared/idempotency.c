@@ -97,8 +97,8 @@ bool idempotency_begin(struct request *request, const struct route *route, struc
 	return take_up(request, row, reply);
 }
 
-/* Only 2xx and 402 are kept; any other answer leaves no key behind.  A 202 leaves the key alone:
- * its retry goes on from what there is, and tells how that ended. */
+/* Only 2xx and 402 are kept; any other answer leaves no key behind.  A 202 leaves the key
+ * alone: its retry goes on from what there is, and tells how that ended. */
 struct reply idempotency_end(struct request *request, struct reply reply)
 {
 	bool kept = reply.status < 300 || reply.status == 402, touched;

@@ -51,6 +51,12 @@ void log_event(const char *level, const char *message, const char *format, ...)
 		return; /* nowhere to tell */
 }
 
+void log_alarm(const struct request *request, const char *message, const char *members)
+{
+	log_event("error", message, "\"http.request.id\":%s%s%s",
+	          json_quote(request->arena, request->id), *members ? "," : "", members);
+}
+
 void die(const char *format, ...)
 {
 	va_list arguments;

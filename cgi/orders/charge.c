@@ -16,7 +16,7 @@ static const char *value_or_null(struct request *request, const struct response 
 	return value ? value : "null";
 }
 
-/* The order with what the client must know of its payment. */
+/* The order with what the client must know of its payment: secrets only where it needs them. */
 static struct reply show_charged(struct request *request, const char *outcome,
                                  const char *payment)
 {
@@ -27,23 +27,22 @@ static struct reply show_charged(struct request *request, const char *outcome,
 
 static struct reply show_open(struct request *request)
 {
-	return show_charged(request, "unknown",
-	                    "{\"id\":null,\"status\":\"unknown\",\"client_secret\":null,"
-	                    "\"next_action\":null}");
+	return show_charged(request, "unknown", "{\"id\":null,\"status\":\"unknown\"}");
 }
 
 static struct reply show_payment(struct request *request, const char *outcome,
                                  const struct response *response)
 {
-	return show_charged(
-		request, outcome,
-		arena_printf(
-			request->arena,
-			"{\"id\":%s,\"status\":%s,\"client_secret\":%s,\"next_action\":%s}",
-			value_or_null(request, response, "payment.id"),
-			value_or_null(request, response, "payment.status"),
-			value_or_null(request, response, "client_secret"),
-			value_or_null(request, response, "next_action")));
+	const char *payment = arena_printf(request->arena, "{\"id\":%s,\"status\":%s",
+	                                   value_or_null(request, response, "payment.id"),
+	                                   value_or_null(request, response, "payment.status"));
+
+	if (is(outcome, "requires_action"))
+		payment = arena_printf(request->arena,
+		                       "%s,\"client_secret\":%s,\"next_action\":%s", payment,
+		                       value_or_null(request, response, "client_secret"),
+		                       value_or_null(request, response, "next_action"));
+	return show_charged(request, outcome, arena_printf(request->arena, "%s}", payment));
 }
 
 /* The order stays, and can be paid with another card. */

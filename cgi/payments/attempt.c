@@ -33,7 +33,8 @@ static const char *create_form(struct arena *arena, const struct row *attempt)
 	form = form_add(arena, form, "automatic_payment_methods[allow_redirects]", "never");
 	form = form_add(arena, form, "return_url", column(attempt, "return_url"));
 	form = form_add(arena, form, "metadata[order_id]", column(attempt, "order_id"));
-	return form_add(arena, form, "metadata[payment_id]", column(attempt, "payment_id"));
+	form = form_add(arena, form, "metadata[payment_id]", column(attempt, "payment_id"));
+	return form_add(arena, form, "metadata[payment_uuid]", column(attempt, "payment_uuid"));
 }
 
 static const char *confirm_form(struct arena *arena, const struct row *attempt)
@@ -87,12 +88,24 @@ static void set_verdict(struct request *request, const struct verdict *verdict)
 	set_param(request, "stripe_request_id", verdict->request_id);
 }
 
-static bool record(struct request *request, const struct verdict *verdict)
+void alarm_of_payment(struct request *request, const char *message, const struct row *payment)
+{
+	log_alarm(request, message,
+	          arena_printf(request->arena, "\"order_id\":%s,\"payment_id\":%s",
+	                       column(payment, "order_id"), column(payment, "payment_id")));
+}
+
+static bool record(struct request *request, const struct row *attempt,
+                   const struct verdict *verdict)
 {
 	struct row *row;
 
 	set_verdict(request, verdict);
-	return fetch(request, &sql_record_outcome, &row) && commit(request);
+	if (!fetch(request, &sql_record_outcome, &row) || !commit(request))
+		return false;
+	if (column_is(row, "is_strange", "t"))
+		alarm_of_payment(request, "Stripe tells of another payment than ours", attempt);
+	return true;
 }
 
 static bool get(struct request *request, int64_t attempt_id, struct row **attempt)
@@ -112,7 +125,7 @@ bool carry_out(struct request *request, int64_t attempt_id, bool fresh, struct v
 	if (!fresh && (same_outcome(verdict->outcome, "not_done") ||
 	               same_outcome(verdict->outcome, "refused")))
 		verdict->outcome = "unknown";
-	return record(request, verdict);
+	return record(request, attempt, verdict);
 }
 
 /* What Stripe has of the attempt's payment; outcome "open" when it has nothing.  False: that
@@ -136,7 +149,7 @@ static bool look(struct request *request, const struct row *attempt, struct verd
 	/* Five minutes for clocks that differ. */
 	struct wanted wanted = {arena_printf(arena, "payment_intents?created%%5Bgte%%5D=%lld",
 	                                     (long long)column_int(attempt, "created") - 300),
-	                        "payment_id", column(attempt, "payment_id")};
+	                        "payment_uuid", column(attempt, "payment_uuid")};
 
 	if (!find_at_stripe(request, &wanted, &response, &at))
 		return false;
@@ -175,26 +188,28 @@ bool settle_attempt(struct request *request, int64_t attempt_id)
 	if (!get(request, attempt_id, &attempt))
 		return false;
 
+	/* Stripe has answered, and the rest is the card's network's or the customer's. */
+	bool is_answered = column_is(attempt, "outcome", "processing") ||
+	                   column_is(attempt, "outcome", "requires_action");
 	bool is_repeatable = column_is(attempt, "is_repeatable", "t");
-	bool is_processing = column_is(attempt, "outcome", "processing");
 
-	if (is_repeatable && !is_processing)
+	if (is_repeatable && !is_answered)
 		verdict = post(request, attempt);
 	if (same_outcome(verdict.outcome, "unknown") ||
 	    same_outcome(verdict.outcome, "not_done") ||
 	    same_outcome(verdict.outcome, "refused")) {
-		bool is_over = verdict.is_over || is_processing || !is_repeatable;
+		bool is_over = verdict.is_over || is_answered || !is_repeatable;
 
 		verdict.outcome = "unknown";
 		if (look(request, attempt, &seen))
 			take_seen(attempt, &seen, is_over, &verdict);
 	}
-	return record(request, &verdict);
+	return record(request, attempt, &verdict);
 }
 
 bool look_again(struct request *request, const struct row *attempt, struct verdict *verdict)
 {
 	if (!look(request, attempt, verdict))
 		return true;
-	return record(request, verdict);
+	return record(request, attempt, verdict);
 }

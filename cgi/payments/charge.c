@@ -3,6 +3,8 @@
 
 #include "parts.h"
 
+#define RETURN_URL_WRONG "Enter a valid URL that begins with https://."
+
 static bool fail(struct request *request, struct reply reply)
 {
 	*request->failure = reply;
@@ -56,11 +58,15 @@ static const char *outcome_of(const struct paid *paid)
  * request_key say what is to be paid.  False: as with fetch(). */
 static bool pay(struct request *request, struct paid *paid)
 {
-	const struct currency *currency = currency_find(param(request, "due_currency"));
+	const char *code = param(request, "due_currency");
+	const struct currency *currency = code ? currency_find(code) : NULL;
 	struct row *begun;
 	int64_t amount;
 
-	if (!currency || !money_to_stripe(param_int(request, "due_amount"), currency, &amount))
+	/* Without an amount only an attempt that was begun before is found. */
+	if (param(request, "due_amount") &&
+	    (!currency ||
+	     !money_to_stripe(param_int(request, "due_amount"), currency, &amount)))
 		return fail(request, problem(request, "order_not_payable"));
 	if (!fetch(request, &sql_begin_attempt, &begun) || !commit(request))
 		return false;
@@ -81,6 +87,8 @@ static bool pay(struct request *request, struct paid *paid)
 			return false;
 	}
 	paid->outcome = outcome_of(paid);
+	if (!same_outcome(paid->outcome, "requires_action"))
+		paid->verdict.client_secret = paid->verdict.next_action = NULL;
 	return commit(request);
 }
 
@@ -103,9 +111,11 @@ static struct reply show_decline(struct request *request, const struct paid *pai
 /* The replies to what is no payment at all.  False: it is one. */
 static bool refuse(struct request *request, const struct paid *paid, struct reply *reply)
 {
+	const char *parameter = paid->verdict.parameter;
 	bool is_ours = same_outcome(paid->outcome, "refused") ||
 	               (same_outcome(paid->outcome, "invalid") &&
-	                !same_outcome(paid->verdict.parameter, "payment_method"));
+	                !same_outcome(parameter, "payment_method") &&
+	                !same_outcome(parameter, "return_url"));
 
 	if (is_ours)
 		*reply = problem(request, "payment_provider_error");
@@ -135,7 +145,10 @@ static struct reply show_paid(struct request *request, const struct paid *paid)
 	if (refuse(request, paid, &reply))
 		return reply;
 	if (same_outcome(paid->outcome, "invalid"))
-		return problem_field(request, "payment_method", "Invalid payment method.");
+		return same_outcome(paid->verdict.parameter, "return_url")
+		               ? problem_field(request, "return_url", RETURN_URL_WRONG)
+		               : problem_field(request, "payment_method",
+		                               "Invalid payment method.");
 	if (same_outcome(paid->outcome, "declined"))
 		return show_decline(request, paid);
 	if (same_outcome(paid->outcome, "canceled"))
@@ -150,7 +163,9 @@ static struct reply show_paid(struct request *request, const struct paid *paid)
 	return reply_json(201, column(paid->attempt, "payment"));
 }
 
-/* What the order says of itself: amount and currency come from nowhere else. */
+/* What the order says of itself: amount and currency come from nowhere else.  Of an order that
+ * is not payable (any more) there is none, but a retry still hears what became of its attempt.
+ */
 static bool ask_order(struct request *request)
 {
 	struct response response =
@@ -162,11 +177,12 @@ static bool ask_order(struct request *request)
 		return fail(request, reply_from(request, &response));
 	if (json_int(response.json, "user_id") != request->caller.user_id)
 		return fail(request, problem(request, "not_found"));
-	if (!same_outcome(json_text(arena, response.json, "state"), "payable") ||
-	    !json_text(arena, response.json, "currency"))
-		return fail(request, problem(request, "order_not_payable"));
+
+	bool is_payable = same_outcome(json_text(arena, response.json, "state"), "payable");
+
 	set_param_int(request, "payer_id", request->caller.user_id);
-	set_param_int(request, "due_amount", json_int(response.json, "amount"));
+	set_param(request, "due_amount",
+	          is_payable ? json_text(arena, response.json, "amount") : NULL);
 	set_param(request, "due_currency", json_text(arena, response.json, "currency"));
 	return true;
 }
@@ -174,7 +190,11 @@ static bool ask_order(struct request *request)
 struct reply process_payment(struct request *request)
 {
 	struct paid paid = {0};
+	const char *return_url = param(request, "return_url");
 
+	/* Stripe sends the customer's browser there: in clear on this machine alone. */
+	if (return_url && strncmp(return_url, "https://", 8) != 0 && !is_loopback(return_url))
+		return problem_field(request, "return_url", RETURN_URL_WRONG);
 	set_param(request, "request_key", caller_key(request));
 	if (!ask_order(request) || !pay(request, &paid))
 		return *request->failure;

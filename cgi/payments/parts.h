@@ -64,6 +64,9 @@ bool same_outcome(const char *a, const char *b);
 const char *stripe_settings_fault(void);
 bool stripe_is_live(void);
 
+/* Whether the URL is http:// and leads to this very machine. */
+bool is_loopback(const char *url);
+
 /* Repeats under the same key, a few times and for 20 seconds at most.  NOT_SENT (and a 429)
  * only if no try can have had an effect. */
 struct stripe_call {
@@ -85,6 +88,10 @@ bool find_at_stripe(struct request *request, const struct wanted *wanted,
                     struct response *response, const char **at);
 
 /* ---- attempt.c and refund.c: carrying out what was begun. ---- */
+
+/* Tells the log that somebody should look at a payment: the row has its order_id and
+ * payment_id. */
+void alarm_of_payment(struct request *request, const char *message, const struct row *payment);
 
 /* Calls Stripe for an attempt that the caller holds the lock of, and records what came of it.
  * fresh: nobody can have called before.  False: as with fetch(). */

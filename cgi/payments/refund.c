@@ -87,7 +87,7 @@ static struct verdict submit(struct request *request, const struct row *refund)
 
 bool submit_refund(struct request *request, int64_t refund_id, struct verdict *verdict)
 {
-	struct row *refund;
+	struct row *refund, *recorded;
 
 	*verdict = (struct verdict){.outcome = "unknown"};
 	set_param_int(request, "refund_id", refund_id);
@@ -103,9 +103,11 @@ bool submit_refund(struct request *request, int64_t refund_id, struct verdict *v
 	set_param(request, "refund_ref", verdict->ref);
 	set_param(request, "failure_reason", verdict->code);
 	set_param(request, "stripe_request_id", verdict->request_id);
-	if (!fetch(request, &sql_record_refund, &refund) || !commit(request))
+	if (!fetch(request, &sql_record_refund, &recorded) || !commit(request))
 		return false;
-	verdict->outcome = column(refund, "status");
+	verdict->outcome = column(recorded, "status");
+	if (same_outcome(verdict->outcome, "failed") && !column_is(refund, "status", "failed"))
+		alarm_of_payment(request, "a refund has failed", refund);
 	return true;
 }
 

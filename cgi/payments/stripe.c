@@ -37,8 +37,7 @@ static const char *secret_key(void)
 	return setting("STRIPE_SECRET_KEY", "");
 }
 
-/* The secret key must not leave this machine in clear because of a mistyped setting. */
-static bool is_loopback(const char *url)
+bool is_loopback(const char *url)
 {
 	static const char *const hosts[] = {"http://127.0.0.1", "http://localhost",
 	                                    "http://[::1]"};

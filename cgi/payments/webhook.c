@@ -25,14 +25,15 @@ static void set_minor(struct request *request, const struct json *event)
 		set_param_int(request, "minor", minor);
 }
 
-/* A v1 event; the thin events of v2 tell nothing that we could act on. */
+/* A v1 event; the thin events of v2 tell nothing that we could act on.  Not all objects have an
+ * id (a balance has none). */
 static bool is_event(struct arena *arena, const struct json *event)
 {
 	const char *object = json_text(arena, event, "object");
 
 	return object && !strcmp(object, "event") && json_text(arena, event, "id") &&
 	       json_text(arena, event, "type") && json_int(event, "created") > 0 &&
-	       json_text(arena, event, "data.object.id");
+	       json_raw(arena, event, "data.object");
 }
 
 struct reply receive_webhook(struct request *request)
@@ -56,7 +57,9 @@ struct reply receive_webhook(struct request *request)
 	set_minor(request, event);
 	if (!fetch(request, &sql_apply_stripe_event, &applied) || !commit(request))
 		return *request->failure;
-	if (column(applied, "order_id"))
+	if (column(applied, "alarm"))
+		alarm_of_payment(request, column(applied, "alarm"), applied);
+	if (column_is(applied, "effect", "applied"))
 		deliver_events(request, column_int(applied, "order_id"));
 
 	return reply_json(200, "{\"received\":true}");

@@ -29,7 +29,9 @@ INSERT INTO event_subscriber (type, subscriber) VALUES ('payment.updated', 'orde
 -- without a user is a tombstone: the order was cancelled before anybody tried to pay.
 CREATE TABLE payments_transaction (
   id               bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  uuid             uuid        NOT NULL DEFAULT gen_random_uuid(), -- in the keys shown to Stripe
+  -- In the keys and the metadata shown to Stripe: a restored database or a second shop at the same
+  -- account may have the same ids.
+  uuid             uuid        NOT NULL DEFAULT gen_random_uuid() CONSTRAINT payment_uuid_taken UNIQUE,
   order_id         bigint      NOT NULL CONSTRAINT payment_exists UNIQUE,
   user_id          bigint,
   status           text        NOT NULL DEFAULT 'pending'
@@ -94,7 +96,7 @@ CREATE UNIQUE INDEX payment_in_progress ON payments_attempt (transaction_id)
 CREATE UNIQUE INDEX payment_charged_twice ON payments_attempt (transaction_id)
  WHERE outcome = 'succeeded';
 CREATE INDEX attempt_due ON payments_attempt (due_at)
- WHERE outcome IN ('pending', 'unknown', 'processing');
+ WHERE outcome IN ('pending', 'unknown', 'processing', 'requires_action');
 
 -- provider_ref is null until Stripe has answered.  One without a number of ours was made in
 -- Stripe's dashboard.
@@ -129,10 +131,13 @@ CREATE TABLE payments_stripeevent (
   object_ref     text,
   api_version    text,
   transaction_id bigint      REFERENCES payments_transaction,
-  effect         text        NOT NULL, -- applied, nothing, unmatched, mismatch, ignored
+  effect         text        NOT NULL CONSTRAINT stripe_event_effect_unknown
+                             CHECK (effect IN ('applied', 'nothing', 'unmatched', 'ignored',
+                                               'mismatch', 'alarm')), -- the last two: somebody has to look
   created_at     timestamptz NOT NULL,
   received_at    timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX stripe_event_alarm ON payments_stripeevent (transaction_id) WHERE effect IN ('mismatch', 'alarm');
 
 CREATE TABLE payments_history (
   id             bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -198,7 +203,8 @@ $$;
 CREATE TRIGGER keep_history BEFORE UPDATE OR DELETE ON payments_history
   FOR EACH ROW EXECUTE FUNCTION keep_history();
 
--- The payment as its owner and staff see it.
+-- The payment as its owner sees it.  Staff see alerts with it: what Stripe told of it and only people
+-- can act on, such as a dispute, a second payment, money that does not agree with ours.
 CREATE VIEW payment_entry AS
 SELECT t.id, t.order_id, t.user_id, json_build_object(
          'id', t.id,
@@ -217,7 +223,11 @@ SELECT t.id, t.order_id, t.user_id, json_build_object(
                                 'reason', r.reason, 'created_at', wire_time(r.created_at)) ORDER BY r.id)
                                 FROM payments_refund r WHERE r.transaction_id = t.id), '[]'),
          'created_at', wire_time(t.created_at),
-         'updated_at', wire_time(t.updated_at)) AS payment
+         'updated_at', wire_time(t.updated_at)) AS payment,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('type', e.type, 'ref', e.object_ref,
+                                                     'at', wire_time(e.created_at)) ORDER BY e.created_at, e.id), '[]')
+          FROM payments_stripeevent e
+         WHERE e.transaction_id = t.id AND e.effect IN ('mismatch', 'alarm')) AS alerts
   FROM payments_transaction t
  WHERE t.user_id IS NOT NULL;
 

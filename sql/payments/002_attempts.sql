@@ -38,6 +38,7 @@ $$;
 
 -- Begins an attempt or finds it again by its request key; what is paid is not paid twice.  fresh:
 -- nobody can have called Stripe about it yet.  is_open: call Stripe, the caller holds its lock.
+-- Without an amount it is only found again.
 CREATE FUNCTION begin_attempt(p_order_id bigint, p_user_id bigint, p_amount bigint, p_currency text,
                               p_method text, p_return_url text, p_request_key text,
                               OUT attempt_id bigint, OUT fresh boolean, OUT is_open boolean)
@@ -46,12 +47,18 @@ DECLARE
   known payments_transaction;
   found payments_attempt;
 BEGIN
-  INSERT INTO payments_transaction (order_id, user_id, amount, currency)
-  VALUES (p_order_id, p_user_id, p_amount, p_currency) ON CONFLICT DO NOTHING;
-  SELECT * INTO STRICT known FROM payments_transaction t WHERE t.order_id = p_order_id FOR UPDATE;
+  IF p_amount IS NOT NULL THEN
+    INSERT INTO payments_transaction (order_id, user_id, amount, currency)
+    VALUES (p_order_id, p_user_id, p_amount, p_currency) ON CONFLICT DO NOTHING;
+  END IF;
+  SELECT * INTO known FROM payments_transaction t WHERE t.order_id = p_order_id FOR UPDATE;
   SELECT * INTO found FROM payments_attempt a
    WHERE a.transaction_id = known.id AND a.request_key = p_request_key;
-  IF found.id IS NULL AND known.status = 'succeeded' AND NOT known.cancel_requested THEN
+  IF found.id IS NULL AND p_amount IS NULL THEN
+    PERFORM problem(409, 'order_not_payable');
+  ELSIF (found.payment_method, found.return_url) IS DISTINCT FROM (p_method, p_return_url) AND found.id IS NOT NULL THEN
+    PERFORM problem(422, 'idempotency_key_reused');
+  ELSIF found.id IS NULL AND known.status = 'succeeded' AND NOT known.cancel_requested THEN
     SELECT * INTO STRICT found FROM payments_attempt a
      WHERE a.transaction_id = known.id AND a.outcome = 'succeeded';
   END IF;
@@ -83,7 +90,7 @@ $$;
 CREATE VIEW attempt_call AS
 SELECT a.id AS attempt_id, a.operation, a.stripe_key, a.payment_method, a.return_url, a.outcome,
        a.failure_code, a.decline_code, a.failure_message, t.order_id, t.id AS payment_id, t.amount,
-       t.currency, t.provider_ref, t.cancel_requested,
+       t.currency, t.provider_ref, t.cancel_requested, t.uuid AS payment_uuid,
        floor(extract(epoch FROM a.created_at))::bigint AS created,
        -- Stripe may forget a key once it is 24 hours old; a POST would then charge anew.
        a.created_at > now() - interval '23 hours' AS is_repeatable
@@ -144,11 +151,13 @@ $$;
 
 -- What Stripe has answered.  p_outcome: as attempts have it, or declined, invalid, refused and
 -- not_done, which are failures: of the last three nothing is kept, so the request's key is freed.
--- p_received and p_currency are Stripe's, in our units.  Returns what now is recorded.
+-- p_received and p_currency are Stripe's, in our units.  outcome: what now is recorded; is_strange:
+-- it was of another intent or amount than ours, and somebody has to look.
 CREATE FUNCTION record_outcome(p_attempt_id bigint, p_outcome text, p_intent text, p_received bigint,
                                p_currency text, p_code text, p_decline_code text, p_message text,
-                               p_stripe_request_id text) RETURNS text
+                               p_stripe_request_id text, OUT outcome text, OUT is_strange boolean)
 LANGUAGE plpgsql AS $$
+#variable_conflict use_column
 DECLARE
   known payments_transaction;
   found payments_attempt;
@@ -169,24 +178,27 @@ BEGIN
   ELSIF news = 'succeeded' AND known.status = 'succeeded' AND found.outcome <> 'succeeded' THEN
     news := 'abandoned'; -- another attempt has taken the money
   END IF;
+  is_strange := coalesce(code IN ('intent_mismatch', 'amount_mismatch'), false);
   IF NOT is_progress(found.outcome, news) AND news <> 'abandoned' THEN
     PERFORM keep_intent(known.id, p_intent);
     UPDATE payments_attempt a
-       SET tries = a.tries + 1, due_at = next_due(a.tries + 1), updated_at = now(),
-           failure_code = coalesce(code, a.failure_code)
-     WHERE a.id = found.id AND a.outcome IN ('unknown', 'processing');
-    RETURN found.outcome;
+       SET tries = a.tries + 1, updated_at = now(), failure_code = coalesce(code, a.failure_code),
+           due_at = CASE a.outcome WHEN 'requires_action' THEN next_due(a.tries + 5) ELSE next_due(a.tries + 1) END
+     WHERE a.id = found.id AND a.outcome IN ('unknown', 'processing', 'requires_action');
+    outcome := found.outcome;
+    RETURN;
   END IF;
   UPDATE payments_attempt a
      SET outcome = news, failure_code = code, decline_code = p_decline_code, failure_message = p_message,
          stripe_request_id = p_stripe_request_id, updated_at = now(),
-         due_at = CASE news WHEN 'processing' THEN now() + interval '5 seconds' ELSE now() END,
+         due_at = CASE news WHEN 'processing' THEN now() + interval '5 seconds'
+                            WHEN 'requires_action' THEN next_due(5) ELSE now() END,
          request_key = CASE WHEN p_outcome IN ('invalid', 'refused', 'not_done') THEN NULL ELSE a.request_key END
    WHERE a.id = found.id;
   IF found.operation <> 'cancel' OR news IN ('canceled', 'succeeded') THEN
     PERFORM carry_over(known.id, news, p_intent, coalesce(p_decline_code, code), p_message);
   END IF;
-  RETURN news;
+  outcome := news;
 END
 $$;
 

@@ -25,7 +25,7 @@ SELECT t.id, t.order_id,
 CREATE VIEW payment_due AS
 SELECT t.order_id, a.due_at
   FROM payments_attempt a JOIN payments_transaction t ON t.id = a.transaction_id
- WHERE a.outcome IN ('pending', 'unknown', 'processing')
+ WHERE a.outcome IN ('pending', 'unknown', 'processing', 'requires_action')
 UNION ALL
 SELECT t.order_id, r.due_at
   FROM payments_refund r JOIN payments_transaction t ON t.id = r.transaction_id
@@ -48,6 +48,10 @@ BEGIN
   SELECT * INTO known FROM payments_transaction t WHERE t.order_id = p_order_id FOR UPDATE;
   SELECT * INTO flying FROM payments_attempt a
    WHERE a.transaction_id = known.id AND a.outcome IN ('pending', 'unknown', 'processing');
+  IF flying.id IS NULL AND NOT known.cancel_requested THEN -- the customer may have done it, and nobody told us
+    SELECT * INTO flying FROM payments_attempt a
+     WHERE a.transaction_id = known.id AND a.outcome = 'requires_action';
+  END IF;
   IF flying.id IS NOT NULL AND 'attempt' || flying.id <> ALL (done)
      AND take_work('attempt', flying.id, flying.claimed_at) THEN
     kind := 'attempt';
@@ -121,7 +125,8 @@ BEGIN
 END
 $$;
 
--- A refund's event; one that we did not ask for becomes a row of its own.
+-- A refund's event; one that we did not ask for becomes a row of its own, so that one told to have
+-- failed is not made to succeed by what was told before and comes after.
 CREATE FUNCTION apply_refund_event(p_payment payments_transaction, p_object jsonb, p_minor bigint) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -135,8 +140,10 @@ BEGIN
    WHERE r.transaction_id = p_payment.id
      AND (r.provider_ref = ref OR (r.provider_ref IS NULL AND r.id::text = ours));
   IF found.id IS NULL THEN
-    IF next NOT IN ('pending', 'succeeded') THEN
-      RETURN 'nothing';
+    IF next IN ('failed', 'canceled') AND p_minor > 0 THEN
+      INSERT INTO payments_refund (transaction_id, amount, status, reason, provider_ref, failure_reason)
+      VALUES (p_payment.id, p_minor, next, p_object ->> 'reason', ref, p_object ->> 'failure_reason');
+      RETURN 'applied';
     ELSIF p_payment.refund_pending > 0 AND p_payment.refunded + p_minor <= p_payment.captured
           AND p_payment.refunded + p_payment.refund_pending + p_minor > p_payment.captured THEN
       PERFORM problem(409, 'payment_in_progress'); -- one of the two will fail; Stripe tells it again
@@ -157,36 +164,68 @@ BEGIN
 END
 $$;
 
--- A signed event, whole.  p_minor: its amount_received or amount in our units, null if Stripe's
--- cannot be expressed.  Null: known or not of a payment of ours.  Else the order that changed.
-CREATE FUNCTION apply_stripe_event(p_event jsonb, p_livemode boolean, p_minor bigint) RETURNS bigint
+-- The payment that an event is of: known by its intent or, as long as it has none, by what we wrote
+-- into the intent's metadata.
+CREATE FUNCTION payment_of_event(p_intent text, p_object jsonb) RETURNS payments_transaction
 LANGUAGE plpgsql AS $$
+DECLARE
+  known   payments_transaction;
+  written text := p_object #>> '{metadata,payment_uuid}';
+BEGIN
+  SELECT * INTO known FROM payments_transaction t WHERE t.provider_ref = p_intent FOR UPDATE;
+  IF NOT FOUND AND written ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN
+    SELECT * INTO known FROM payments_transaction t WHERE t.uuid = written::uuid FOR UPDATE;
+  END IF;
+  RETURN known;
+END
+$$;
+
+-- A signed event, whole.  p_minor: its amount_received or amount in our units, null if Stripe's
+-- cannot be expressed.  effect: what is noted of it, null for one that was known already.  alarm:
+-- what somebody should look at.
+CREATE FUNCTION apply_stripe_event(p_event jsonb, p_livemode boolean, p_minor bigint, OUT effect text,
+                                   OUT order_id bigint, OUT payment_id bigint, OUT alarm text)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
 DECLARE
   known  payments_transaction;
   kind   text := p_event ->> 'type';
   object jsonb := p_event #> '{data,object}';
   intent text := CASE WHEN kind LIKE 'payment\_intent.%' THEN object ->> 'id' ELSE object ->> 'payment_intent' END;
   at     timestamptz := to_timestamp((p_event ->> 'created')::double precision);
-  result text := 'unmatched';
 BEGIN
   INSERT INTO payments_stripeevent (id, type, object_ref, api_version, effect, created_at)
   VALUES (p_event ->> 'id', kind, object ->> 'id', p_event ->> 'api_version', 'ignored', at)
   ON CONFLICT DO NOTHING;
-  IF NOT FOUND OR (p_event ->> 'livemode')::boolean IS DISTINCT FROM p_livemode
-     OR kind !~ '^(payment_intent\.|refund\.|charge\.refund\.updated$)' THEN
-    RETURN NULL;
+  IF NOT FOUND THEN
+    RETURN;
   END IF;
-  SELECT * INTO known FROM payments_transaction t
-   WHERE t.provider_ref = intent
-      OR (t.provider_ref IS NULL AND t.id::text = object #>> '{metadata,payment_id}'
-          AND t.order_id::text = object #>> '{metadata,order_id}')
-     FOR UPDATE;
-  IF FOUND THEN
-    result := CASE WHEN kind LIKE 'payment\_intent.%' THEN apply_intent_event(known, kind, object, at, p_minor)
-                   ELSE apply_refund_event(known, object, p_minor) END;
+  effect := 'ignored';
+  IF (p_event ->> 'livemode')::boolean IS DISTINCT FROM p_livemode
+     OR kind !~ '^(payment_intent\.|refund\.|charge\.refund\.updated$|charge\.dispute\.)' THEN
+    RETURN;
+  END IF;
+  known := payment_of_event(intent, object);
+  IF known.id IS NULL THEN
+    effect := 'unmatched';
+  ELSIF known.provider_ref <> intent THEN -- not made by us: its money is not in our books
+    effect := CASE kind WHEN 'payment_intent.succeeded' THEN 'alarm' ELSE 'unmatched' END;
+    alarm := 'an order was paid a second time, by another intent';
+  ELSIF kind LIKE 'charge.dispute.%' THEN
+    effect := 'alarm';
+    alarm := 'a payment is disputed';
+  ELSIF kind LIKE 'payment\_intent.%' THEN
+    effect := apply_intent_event(known, kind, object, at, p_minor);
     PERFORM keep_intent(known.id, intent);
+  ELSE
+    effect := apply_refund_event(known, object, p_minor);
+    alarm := CASE WHEN effect = 'applied' AND object ->> 'status' = 'failed' THEN 'a refund has failed' END;
   END IF;
-  UPDATE payments_stripeevent e SET effect = result, transaction_id = known.id WHERE e.id = p_event ->> 'id';
-  RETURN CASE result WHEN 'applied' THEN known.order_id END;
+  alarm := CASE effect WHEN 'mismatch' THEN 'Stripe tells of another amount than ours'
+                       WHEN 'unmatched' THEN NULL ELSE alarm END;
+  order_id := known.order_id;
+  payment_id := known.id;
+  UPDATE payments_stripeevent e SET effect = apply_stripe_event.effect, transaction_id = known.id
+   WHERE e.id = p_event ->> 'id';
 END
 $$;

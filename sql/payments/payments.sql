@@ -10,10 +10,14 @@ SELECT t.id
 --end
 --order default id bigint desc
 --show
-(SELECT p.payment FROM payment_entry p WHERE p.id = page.id);
+(SELECT CASE WHEN :is_staff::boolean THEN p.payment::jsonb || jsonb_build_object('alerts', p.alerts)
+             ELSE p.payment::jsonb END
+   FROM payment_entry p WHERE p.id = page.id);
 
 -- name: get_payment :json
-SELECT p.payment FROM payment_entry p
+SELECT CASE WHEN :is_staff::boolean THEN p.payment::jsonb || jsonb_build_object('alerts', p.alerts)
+            ELSE p.payment::jsonb END
+  FROM payment_entry p
  WHERE p.id = :id::bigint AND (:is_staff::boolean OR p.user_id = :user_id::bigint);
 
 -- name: begin_attempt :row
@@ -29,8 +33,9 @@ SELECT c.*, p.payment, t.status AS payment_status, waiting_events(c.order_id) AS
  WHERE c.attempt_id = :attempt_id::bigint;
 
 -- name: record_outcome :row
-SELECT record_outcome(:attempt_id::bigint, :outcome, :intent, :received::bigint, :received_currency,
-                      :failure_code, :decline_code, :failure_message, :stripe_request_id) AS outcome;
+SELECT outcome, is_strange
+  FROM record_outcome(:attempt_id::bigint, :outcome, :intent, :received::bigint, :received_currency,
+                      :failure_code, :decline_code, :failure_message, :stripe_request_id);
 
 -- name: begin_refund :row
 SELECT refund_id, order_id FROM begin_refund(:id::bigint, :amount, :reason, :request_key);

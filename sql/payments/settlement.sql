@@ -22,7 +22,8 @@ SELECT json_build_object('state', public_status(t.status, t.captured, t.refunded
   FROM payments_transaction t WHERE t.order_id = :id::bigint;
 
 -- name: apply_stripe_event :row
-SELECT apply_stripe_event(:event::jsonb, :livemode::boolean, :minor::bigint) AS order_id;
+SELECT effect, order_id, payment_id, alarm
+  FROM apply_stripe_event(:event::jsonb, :livemode::boolean, :minor::bigint);
 
 -- name: receive_event :json
 -- Nothing that siblings tell concerns payments: they ask, by charge and cancel.
