@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# cart.bats: the carts of signed-in users.
+# cart.bats: the carts of signed-in users; those of guests are in guests.bats.
 #
 # Guards that no request reaches: cart_of_user, cart_of_guest, cart_has_one_owner, cart_in_use,
 # cart_line_taken (upserts go by them), quantity_not_positive (the shape is first),
@@ -14,6 +14,7 @@ setup() {
 
 teardown() {
 	products_back
+	scenario '{}' >/dev/null
 }
 
 # As the buyer.
@@ -36,17 +37,9 @@ staff() {
 	TOKEN=$(staff_token) api "$1" "/api/v1/products/$2" "${@:3}"
 }
 
-# Nobody answers on the socket of products' siblings while its name is another.
-products_away() {
-	mv "$VAR/run/products-internal.sock" "$VAR/run/products-internal.away"
-}
-
-products_back() {
-	if [[ -e $VAR/run/products-internal.away ]]; then
-		mv "$VAR/run/products-internal.away" "$VAR/run/products-internal.sock"
-		# lighttpd leaves a backend that refused alone for a second.
-		wait_for 10 curl --silent --fail --output /dev/null "$PRODUCTS_SERVICE_URL/health/ready"
-	fi
+# lines: the cart's lines as [[product, variant, quantity],...].
+lines() {
+	cart GET '' && json '.items | map([.product_id, .variant_id, .quantity]) | tojson'
 }
 
 @test "who has no cart sees an empty one" {
@@ -69,13 +62,12 @@ products_back() {
 	expect_json '[.id, .items, .item_count, .currency] | tostring' '[null,[],0,"USD"]'
 }
 
-@test "every route that changes a cart asks who is calling" {
-	for route in 'POST items/' 'PUT items/1/' 'DELETE items/1/' 'DELETE clear/'; do
-		api "${route% *}" "/api/v1/cart/${route#* }"
-		expect_problem 401 not_authenticated
+@test "a bad token opens no cart, and siblings' routes are for siblings" {
+	for route in 'GET ' 'POST items/' 'GET items/1/' 'PUT items/1/' 'DELETE items/1/' 'DELETE clear/' \
+		'POST merge/'; do
+		TOKEN=nonsense api "${route% *}" "/api/v1/cart/${route#* }"
+		expect_problem 401 token_not_valid
 	done
-	TOKEN=nonsense api GET /api/v1/cart/
-	expect_problem 401 token_not_valid
 	for route in "GET carts/$user/" "POST carts/$user/take/" 'POST events/'; do
 		TOKEN=$token api "${route% *}" "$CART_SERVICE_URL/internal/v1/${route#* }"
 		expect_problem 403 permission_denied
@@ -94,6 +86,9 @@ products_back() {
 	expect_json 'keys_unsorted | join(" ")' "id product_id variant_id sku name image quantity \
 unit_price unit_price_at_add line_total available in_stock"
 	item=$body
+	cart GET "items/$(json .id)/"
+	expect_status 200
+	[[ $body == "$item" ]]
 	cart GET ''
 	expect_status 200
 	expect_json 'keys_unsorted | join(" ")' \
@@ -138,6 +133,9 @@ unit_price unit_price_at_add line_total available in_stock"
 	cart POST items/ '{"product_id":900719925474099,"quantity":1}'
 	expect_problem 400 invalid
 	expect_json '.errors | keys | join(" ")' product_id
+	cart POST items/ '{"product_id":900719925474099,"variant_id":1,"quantity":1}'
+	expect_problem 400 invalid
+	expect_json '.errors | keys | join(" ")' product_id
 	inactive=$(new_product '{"is_active": false}')
 	deleted=$(new_product)
 	staff DELETE "$deleted/"
@@ -166,6 +164,14 @@ unit_price unit_price_at_add line_total available in_stock"
 	expect_status 201
 	expect_json '[.variant_id, .unit_price, .line_total, .available] | tojson' \
 		"[$variant,\"12.50\",\"25.00\",4]"
+	# Another product's variant is none.
+	cart POST items/ "{\"product_id\":$(new_product),\"variant_id\":$variant,\"quantity\":1}"
+	expect_problem 400 invalid
+	expect_json '.errors | keys | join(" ")' variant_id
+	cart POST items/ "{\"product_id\":$product,\"variant_id\":$variant,\"quantity\":3}"
+	expect_problem 409 insufficient_stock
+	expect_json '.items | tojson' \
+		"[{\"available\":4,\"requested\":5,\"product_id\":$product,\"variant_id\":$variant}]"
 }
 
 @test "a body of another shape is refused with every bad field" {
@@ -201,8 +207,14 @@ unit_price unit_price_at_add line_total available in_stock"
 	expect_json '.items[0].requested' 6
 	cart PUT "items/$item/" '{"quantity":6}'
 	expect_problem 409 insufficient_stock
+	expect_json '.items | tojson' \
+		"[{\"available\":5,\"requested\":6,\"product_id\":$product,\"variant_id\":null}]"
 	cart GET ''
 	expect_json .item_count 4
+	staff PATCH "$product/" '{"is_active":false}'
+	cart PUT "items/$item/" '{"quantity":1}'
+	expect_problem 409 insufficient_stock
+	expect_json '.items[0] | [.requested, .available] | tojson' '[1,0]'
 }
 
 @test "a line's quantity can be set, and 0 removes it" {
@@ -243,22 +255,30 @@ unit_price unit_price_at_add line_total available in_stock"
 	expect_json .item_count 0
 }
 
-@test "nobody reaches into another's cart" {
-	item=$(add "$(new_product)" 2)
-	somebody_else=$(user_token stranger)
+@test "a cart tells when it was changed, whatever the change" {
+	product=$(new_product)
+	changed() {
+		local before=$1
+		cart GET ''
+		[[ $(json .updated_at) > $before ]] || complain "expected a later time than $before"
+	}
+	item=$(add "$product" 2)
+	changed ''
+	first=$(json .updated_at)
+	changed "$first" && false # looking at it is none
+	add "$product" 1 && changed "$first"
+	second=$(json .updated_at)
+	cart PUT "items/$item/" '{"quantity":1}' && changed "$second"
+	third=$(json .updated_at)
+	cart PUT "items/$item/" '{"quantity":1000}'
+	expect_status 409
+	cart DELETE items/900719925474099/
+	expect_status 404
 	cart GET ''
-	expect_json .id null
-	cart PUT "items/$item/" '{"quantity":1}'
-	expect_problem 404 not_found
-	cart PUT "items/$item/" '{"quantity":0}'
-	expect_problem 404 not_found
-	cart DELETE "items/$item/"
-	expect_problem 404 not_found
-	cart DELETE clear/
-	expect_status 204
-	unset somebody_else
-	cart GET ''
-	expect_json .item_count 2
+	expect_json .updated_at "$third"
+	cart DELETE "items/$item/" && changed "$third"
+	fourth=$(json .updated_at)
+	cart DELETE clear/ && changed "$fourth"
 }
 
 @test "changes since a line was added are told" {
@@ -285,21 +305,86 @@ unit_price unit_price_at_add line_total available in_stock"
 	expect_json ".items[] | select(.product_id == $dearer) | [.unit_price, .unit_price_at_add] | tojson" \
 		'["12.00","10.00"]'
 	expect_json .subtotal 91.50
+	# More of the same is still the line that was added then.
+	add "$dearer" 1
+	cart GET ''
+	expect_json ".changes[] | select(.product_id == $dearer) | [.kind, .from, .to] | tojson" \
+		'["price_up","10.00","12.00"]'
+	# What is well again is no change.
+	staff PATCH "$dearer/" '{"price":"10.00"}'
+	staff PATCH "$cheaper/" '{"price":"10.00"}'
+	staff PATCH "$scarcer/" '{"stock_quantity":3}'
+	staff PATCH "$hidden/" '{"is_active":true}'
+	cart GET ''
+	expect_json '.changes | tojson' '[]'
+}
+
+@test "changes name their lines, and have the currency's decimals" {
+	yen=$(new_product '{"currency": "JPY", "price": "500"}')
+	dinar=$(new_product '{"currency": "KWD", "price": "1.250"}')
+	first=$(add "$yen" 1) second=$(add "$dinar" 3)
+	staff PATCH "$yen/" '{"price":"501"}'
+	staff PATCH "$dinar/" '{"price":"1.240"}'
+	cart GET ''
+	expect_json '.changes | tojson' "[{\"item_id\":$first,\"product_id\":$yen,\"kind\":\"price_up\",\
+\"from\":\"500\",\"to\":\"501\"},{\"item_id\":$second,\"product_id\":$dinar,\"kind\":\"price_down\",\
+\"from\":\"1.250\",\"to\":\"1.240\"}]"
+	expect_json '.items | map(.line_total) | tojson' '["501","3.720"]'
+}
+
+@test "a product that got variants can no longer be had without one" {
+	product=$(new_product '{"price": "3.00"}')
+	item=$(add "$product" 2)
+	staff PATCH "$product/" '{"stock_quantity":0}'
+	staff POST "$product/variants/" '{"name":"Large","price":"12.50","stock_quantity":4}'
+	expect_status 201
+	cart GET ''
+	expect_json '.items[0] | [.quantity, .unit_price, .available, .in_stock] | tojson' '[2,"3.00",0,false]'
+	expect_json '.changes | map([.item_id, .kind, .from, .to]) | tojson' "[[$item,\"unavailable\",2,0]]"
+	cart PUT "items/$item/" '{"quantity":1}'
+	expect_problem 409 insufficient_stock
 }
 
 @test "a product that is gone is gone from the cart, and comes back with its product" {
 	product=$(new_product)
-	add "$product" 2
+	item=$(add "$product" 2)
 	add "$(new_product)" 1
 	staff PATCH "$product/" '{"is_active":false}'
 	cart GET ''
 	expect_json "[.items[].product_id] | index($product)" null
 	expect_json '[.item_count, .subtotal] | tojson' '[1,"10.00"]'
+	expect_json '.changes | map([.item_id, .kind]) | tojson' "[[$item,\"unavailable\"]]"
 	internal GET "carts/$user/"
 	expect_json "[.items[].product_id] | index($product)" null
+	cart GET "items/$item/"
+	expect_problem 404 not_found
 	staff PATCH "$product/" '{"is_active":true}'
 	cart GET ''
 	expect_json '[.item_count, .subtotal, .changes] | tojson' '[3,"30.00",[]]'
+	staff DELETE "$product/"
+	expect_status 204
+	cart GET ''
+	expect_json '[.item_count, .changes[0].kind] | tojson' '[1,"unavailable"]'
+	# Who has read the change takes the line away.
+	cart DELETE "items/$item/"
+	expect_status 204
+	cart GET ''
+	expect_json '[.item_count, .changes] | tojson' '[1,[]]'
+}
+
+@test "a deleted variant is gone, too" {
+	product=$(new_product '{"stock_quantity": 0}')
+	staff POST "$product/variants/" '{"name":"Large","price":"12.50","stock_quantity":4}'
+	variant=$(json .id)
+	staff POST "$product/variants/" '{"name":"Small","price":"2.50","stock_quantity":4}'
+	other=$(json .id)
+	item=$(add "$product" 1 "$variant")
+	add "$product" 1 "$other"
+	staff DELETE "$product/variants/$variant/"
+	expect_status 204
+	cart GET ''
+	expect_json '.items | map(.variant_id) | tojson' "[$other]"
+	expect_json '.changes | map([.item_id, .kind]) | tojson' "[[$item,\"unavailable\"]]"
 }
 
 @test "amounts in several currencies have no sum" {
@@ -311,34 +396,43 @@ unit_price unit_price_at_add line_total available in_stock"
 	expect_json '[.item_count, .subtotal, .currency] | tojson' '[3,null,null]'
 }
 
-@test "fifty adds at once lose nothing" {
+@test "sums that no machine word holds are right, too" {
+	for _ in 1 2; do
+		add "$(new_product '{"currency": "KWD", "price": "9999999999.999", "stock_quantity": 1000000}')" 1000000
+	done
+	expect_status 201
+	expect_json .line_total 9999999999999000.000
+	cart GET ''
+	expect_json .subtotal 19999999999998000.000
+}
+
+@test "fifty adds of one product at once lose nothing" {
 	product=$(new_product '{"stock_quantity": 1000}')
 	for _ in {1..50}; do
-		echo "url=$BASE/api/v1/cart/items/"
-		echo "output=/dev/null"
-	done >"$BATS_TEST_TMPDIR/adds"
-	curl --silent --parallel --parallel-immediate --parallel-max 50 --write-out '%{http_code}\n' \
-		--header "Authorization: Bearer $token" --header 'Content-Type: application/json' \
-		--data "{\"product_id\":$product,\"quantity\":2}" --config "$BATS_TEST_TMPDIR/adds" \
-		>"$BATS_TEST_TMPDIR/codes"
-	[[ $(grep -c '^201$' "$BATS_TEST_TMPDIR/codes") == 50 ]]
+		prepare POST /api/v1/cart/items/ "{\"product_id\":$product,\"quantity\":2}" "Authorization: Bearer $token"
+	done
+	[[ $(send_prepared) == "201 50" ]]
+	[[ $(lines) == "[[$product,null,100]]" ]]
+}
+
+@test "fifty adds of five products at once lose nothing" {
+	for _ in {1..5}; do products+=("$(new_product '{"stock_quantity": 1000}')"); done
+	for turn in {1..50}; do
+		prepare POST /api/v1/cart/items/ "{\"product_id\":${products[turn % 5]},\"quantity\":1}" \
+			"Authorization: Bearer $token"
+	done
+	[[ $(send_prepared) == "201 50" ]]
 	cart GET ''
-	expect_json '.items | length' 1
-	expect_json .item_count 100
+	expect_json '.items | map(.quantity) | tojson' '[10,10,10,10,10]'
+	expect_json '[.items[].product_id] | sort | map(tostring) | join(" ")' "${products[*]}"
 }
 
 @test "adds at once never go above what is available" {
 	product=$(new_product '{"stock_quantity": 7}')
 	for _ in {1..20}; do
-		echo "url=$BASE/api/v1/cart/items/"
-		echo "output=/dev/null"
-	done >"$BATS_TEST_TMPDIR/adds"
-	curl --silent --parallel --parallel-immediate --write-out '%{http_code}\n' \
-		--header "Authorization: Bearer $token" --header 'Content-Type: application/json' \
-		--data "{\"product_id\":$product,\"quantity\":1}" --config "$BATS_TEST_TMPDIR/adds" \
-		>"$BATS_TEST_TMPDIR/codes"
-	[[ $(grep -c '^201$' "$BATS_TEST_TMPDIR/codes") == 7 ]]
-	[[ $(grep -c '^409$' "$BATS_TEST_TMPDIR/codes") == 13 ]]
+		prepare POST /api/v1/cart/items/ "{\"product_id\":$product,\"quantity\":1}" "Authorization: Bearer $token"
+	done
+	[[ $(send_prepared) == "201 7,409 13" ]]
 	cart GET ''
 	expect_json .item_count 7
 }
@@ -355,6 +449,15 @@ unit_price unit_price_at_add line_total available in_stock"
 		SELECT $(json .id), 9000000000 + n, 1, 100, 'USD', 'x', 100, 'USD' FROM generate_series(1, 100) n"
 	cart POST items/ "{\"product_id\":$product,\"quantity\":1}"
 	expect_problem 409 cart_full
+	# More of what is there is no more lines.
+	psql_as cart "UPDATE cart_cartitem SET product_id = $product WHERE product_id = 9000000001"
+	add "$product" 1
+	# Lines that nobody sees make room.
+	other=$(new_product)
+	psql_as cart "UPDATE cart_cartitem SET is_gone = true WHERE product_id = 9000000002"
+	add "$other" 1
+	[[ $(psql_as cart "SELECT count(*) FROM cart_cartitem i JOIN cart_cart c ON c.id = cart_id
+		WHERE user_id = $user") == 100 ]]
 	cart DELETE clear/
 	add "$product" 1
 }
@@ -368,7 +471,12 @@ unit_price unit_price_at_add line_total available in_stock"
 	expect_json .stale true
 	expect_json '.items[0] | [.name, .unit_price, .line_total, .available, .in_stock] | tojson' \
 		'["Kettle","19.99","39.98",null,null]'
+	expect_json '.changes | tojson' '[]'
 	expect_json '[.item_count, .subtotal] | tojson' '[2,"39.98"]'
+	item_as_shown=$(json '.items[0] | tojson')
+	cart GET "items/$item/"
+	expect_status 200
+	[[ $(json tojson) == "$item_as_shown" ]]
 	cart POST items/ "{\"product_id\":$product,\"quantity\":1}"
 	expect_problem 503 upstream_unavailable
 	expect_header Retry-After '[0-9]+'
@@ -409,6 +517,43 @@ unit_price unit_price_at_add line_total available in_stock"
 	done
 	internal GET "carts/$user/"
 	expect_json '.items | map([.product_id, .quantity]) | tojson' "[[$first,3]]"
+	# Equal lines of an order are summed; what is no longer there cannot be taken.
+	internal POST "carts/$user/take/" "{\"order_id\":$((order + 1)),\"items\":[
+		{\"product_id\":$first,\"quantity\":1},{\"product_id\":$first,\"quantity\":1},
+		{\"product_id\":$second,\"quantity\":1}]}"
+	[[ $(lines) == "[[$first,null,1]]" ]]
+	internal POST "carts/$user/take/" "{\"order_id\":$((order + 2)),\"items\":[
+		{\"product_id\":$first,\"quantity\":7}]}"
+	[[ $(lines) == '[]' ]]
+}
+
+@test "what is added while an order is being paid stays in the cart" {
+	local first second placing
+	first=$(new_product '{"stock_quantity": 100}') second=$(new_product)
+	item=$(add "$first" 3)
+	scenario '{"rules":[{"match":{"path":"/v1/payment_intents","times":-1},"do":{"fault":"latency","ms":1500,"when":"before"}}]}' >/dev/null
+	curl --silent --max-time 60 --output "$BATS_TEST_TMPDIR/order" --header "Authorization: Bearer $token" \
+		--header 'Content-Type: application/json' --header "Idempotency-Key: $(idem)" --data-binary \
+		'{"shipping_address":{"name":"Ada Buyer","line1":"1 Main Street","city":"Springfield",
+			"postal_code":"12345","country":"US"},"payment_method":"pm_card_visa"}' \
+		"$BASE/api/v1/orders/" 3>&- &
+	placing=$!
+	being_paid() {
+		[[ $(psql_as orders "SELECT status FROM orders_order WHERE user_id = $user") == pending ]]
+	}
+	wait_for 20 being_paid
+	prepare POST /api/v1/cart/items/ "{\"product_id\":$first,\"quantity\":2}" "Authorization: Bearer $token"
+	prepare POST /api/v1/cart/items/ "{\"product_id\":$second,\"quantity\":1}" "Authorization: Bearer $token"
+	[[ $(send_prepared) == "201 2" ]]
+	being_paid
+	wait "$placing"
+	[[ $(jq -r .status "$BATS_TEST_TMPDIR/order") == confirmed ]]
+	cart_holds() {
+		[[ $(lines) == "$1" ]]
+	}
+	wait_for 20 cart_holds "[[$first,null,2],[$second,null,1]]"
+	cart GET ''
+	expect_json '.items[0].id' "$item"
 }
 
 @test "a confirmed order that came from the cart takes its lines off, once" {

@@ -114,6 +114,34 @@ wait_for() {
 	done
 }
 
+# ---- Many requests at the same moment.
+
+# prepare METHOD PATH JSON [HEADER...]: one more request for send_prepared.
+prepare() {
+	local file=$BATS_TEST_TMPDIR/prepared number header
+	number=$(grep -c ^url "$file" 2>/dev/null) || true
+	{
+		((${number:-0} == 0)) || echo next
+		echo "url = \"$BASE$2\""
+		echo "request = \"$1\""
+		echo "data-binary = \"${3//\"/\\\"}\""
+		for header in 'Content-Type: application/json' "${@:4}"; do echo "header = \"$header\""; done
+		echo "output = \"$file.body.$((${number:-0} + 1))\""
+		echo "dump-header = \"$file.headers.$((${number:-0} + 1))\""
+		printf '%s\n' 'write-out = "%{http_code}\n"' 'max-time = 60' silent
+	} >>"$file"
+}
+
+# Sends what was prepared and prints how often each status came: "201 10,409 190". Answers are
+# in prepared.body.1, prepared.headers.1 and so on.
+send_prepared() {
+	local file=$BATS_TEST_TMPDIR/prepared
+	curl --silent --parallel --parallel-immediate --parallel-max 300 --config "$file" \
+		>"$file.codes" 2>/dev/null || true
+	rm "$file"
+	sort "$file.codes" | uniq -c | awk '{print $2 " " $1}' | paste -sd ,
+}
+
 # ---- People and things.
 
 # user_token NAME: registers a new person and prints the access token. What register answered,
@@ -181,6 +209,20 @@ ledger() {
 scenario() {
 	curl --silent --fail --header 'Content-Type: application/json' --data-binary "$1" \
 		"$STRIPE_STANDIN_URL/_fake/scenario"
+}
+
+# Nobody answers on the socket of products' siblings while its name is another.
+products_away() {
+	mv "$VAR/run/products-internal.sock" "$VAR/run/products-internal.away"
+}
+
+# For a teardown, too.
+products_back() {
+	if [[ -e $VAR/run/products-internal.away ]]; then
+		mv "$VAR/run/products-internal.away" "$VAR/run/products-internal.sock"
+		# lighttpd leaves a backend that refused alone for a second.
+		wait_for 10 curl --silent --fail --output /dev/null "$PRODUCTS_SERVICE_URL/health/ready"
+	fi
 }
 
 # The pids of this instance's workers of a service, of both its pools.

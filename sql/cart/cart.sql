@@ -1,52 +1,57 @@
--- cart.sql: what the cart service asks of its own tables.  :quote is products' answer of today,
--- null while products cannot be asked.
+-- cart.sql: what the cart service asks of its own tables.  A cart is that of :user_id or, with
+-- that null, the guest's of :guest_hash; the handler sets one of them at most.  :quote is
+-- products' answer of today, null while products cannot be asked.
 
 -- name: get_question :row
--- What to ask products for; null for an empty cart.
+-- What to ask products for; no row for an empty cart.
 SELECT jsonb_build_object('items', jsonb_agg(jsonb_build_object('product_id', i.product_id,
                           'variant_id', i.variant_id, 'quantity', i.quantity))) AS question
   FROM cart_cart c JOIN cart_cartitem i ON i.cart_id = c.id
- WHERE c.user_id = :user_id::bigint
+ WHERE c.user_id = :user_id::bigint OR c.guest_hash = :guest_hash
 HAVING count(*) > 0;
 
 -- name: get_item_question :row
 SELECT jsonb_build_object('items', jsonb_build_array(jsonb_build_object('product_id', i.product_id,
-                          'variant_id', i.variant_id, 'quantity', :quantity::bigint))) AS question
+                          'variant_id', i.variant_id,
+                          'quantity', coalesce(:quantity::bigint, i.quantity)))) AS question
   FROM cart_cart c JOIN cart_cartitem i ON i.cart_id = c.id
- WHERE c.user_id = :user_id::bigint AND i.id = :id::bigint;
+ WHERE (c.user_id = :user_id::bigint OR c.guest_hash = :guest_hash) AND i.id = :id::bigint;
 
 -- name: remember_quote :none
 -- A line is gone while products knows nothing at all of its product or variant.
 WITH quoted AS (
   SELECT q.*, q.status = 'unknown_variant' OR q.status = 'unknown' AND q.name IS NULL AS is_gone
     FROM jsonb_populate_recordset(NULL::quote_line, :quote::jsonb -> 'items') q
-), cart AS ( -- its row is locked before its lines', as everywhere
-  SELECT c.id FROM cart_cart c WHERE c.user_id = :user_id::bigint FOR UPDATE
+), news AS (
+  SELECT i.id, i.cart_id, q.status, q.is_gone, q.sku, q.name, q.image, q.unit_minor, q.currency
+    FROM cart_cart c JOIN cart_cartitem i ON i.cart_id = c.id
+    JOIN quoted q ON q.product_id = i.product_id AND q.variant_id IS NOT DISTINCT FROM i.variant_id
+   WHERE (c.user_id = :user_id::bigint OR c.guest_hash = :guest_hash)
+     AND (i.is_gone <> q.is_gone
+          OR q.status = 'ok' AND (i.sku, i.name, i.image, i.unit_price, i.currency)
+             IS DISTINCT FROM (q.sku, q.name, q.image, q.unit_minor, q.currency))
+), cart AS ( -- its row is locked before its lines', as everywhere, but not for nothing
+  SELECT c.id FROM cart_cart c WHERE c.id IN (SELECT n.cart_id FROM news n) FOR UPDATE
 )
 UPDATE cart_cartitem i
-   SET sku = CASE q.status WHEN 'ok' THEN q.sku ELSE i.sku END,
-       name = CASE q.status WHEN 'ok' THEN q.name ELSE i.name END,
-       image = CASE q.status WHEN 'ok' THEN q.image ELSE i.image END,
-       unit_price = CASE q.status WHEN 'ok' THEN q.unit_minor ELSE i.unit_price END,
-       currency = CASE q.status WHEN 'ok' THEN q.currency ELSE i.currency END,
-       is_gone = q.is_gone
-  FROM cart c, quoted q
- WHERE i.cart_id = c.id
-   AND q.product_id = i.product_id AND q.variant_id IS NOT DISTINCT FROM i.variant_id
-   AND (i.is_gone <> q.is_gone
-        OR q.status = 'ok' AND (i.sku, i.name, i.image, i.unit_price, i.currency)
-           IS DISTINCT FROM (q.sku, q.name, q.image, q.unit_minor, q.currency));
+   SET sku = CASE n.status WHEN 'ok' THEN n.sku ELSE i.sku END,
+       name = CASE n.status WHEN 'ok' THEN n.name ELSE i.name END,
+       image = CASE n.status WHEN 'ok' THEN n.image ELSE i.image END,
+       unit_price = CASE n.status WHEN 'ok' THEN n.unit_minor ELSE i.unit_price END,
+       currency = CASE n.status WHEN 'ok' THEN n.currency ELSE i.currency END,
+       is_gone = n.is_gone
+  FROM cart c, news n
+ WHERE i.cart_id = c.id AND i.id = n.id;
 
 -- name: show_cart :json
+-- A line that products was not asked about, or that came after it was asked, makes it stale.
 WITH line AS (
-  SELECT i AS item, i.*, q.status,
-         CASE WHEN q.status = 'ok' THEN q.available WHEN q.status IS NOT NULL THEN 0 END AS available,
-         CASE WHEN q.status IS NOT NULL THEN q.status = 'ok' AND q.in_stock END AS in_stock
+  SELECT i AS item, i.*, q AS today, q.status, q.available
     FROM cart_cart c
     JOIN cart_cartitem i ON i.cart_id = c.id
     LEFT JOIN jsonb_populate_recordset(NULL::quote_line, :quote::jsonb -> 'items') q
       ON q.product_id = i.product_id AND q.variant_id IS NOT DISTINCT FROM i.variant_id
-   WHERE c.user_id = :user_id::bigint
+   WHERE c.user_id = :user_id::bigint OR c.guest_hash = :guest_hash
 ), change AS (
   SELECT l.id, l.product_id, k.*
     FROM line l CROSS JOIN LATERAL (VALUES
@@ -61,12 +66,12 @@ WITH line AS (
    WHERE k.happened
 ), total AS (
   SELECT coalesce(sum(l.quantity), 0) AS item_count, count(DISTINCT l.currency) AS currencies,
-         min(l.currency) AS currency, coalesce(sum(l.quantity * l.unit_price), 0)::bigint AS subtotal
+         min(l.currency) AS currency, coalesce(sum(l.quantity * l.unit_price::numeric), 0) AS subtotal
     FROM line l WHERE NOT l.is_gone
 )
 SELECT json_build_object(
   'id', c.id,
-  'items', coalesce((SELECT json_agg(item_json(l.item, l.available, l.in_stock) ORDER BY l.id)
+  'items', coalesce((SELECT json_agg(item_json(l.item, l.today) ORDER BY l.id)
                        FROM line l WHERE NOT l.is_gone), '[]'),
   'item_count', t.item_count,
   -- Amounts in several currencies have no sum.
@@ -75,28 +80,44 @@ SELECT json_build_object(
   'changes', coalesce((SELECT json_agg(json_build_object('item_id', h.id, 'product_id', h.product_id,
                          'kind', h.kind, 'from', h.was, 'to', h.becomes) ORDER BY h.id, h.kind)
                          FROM change h), '[]'),
-  'stale', :is_stale::boolean,
+  'stale', EXISTS (SELECT FROM line l WHERE l.status IS NULL),
   'updated_at', wire_time(c.updated_at)) AS cart
-  FROM total t LEFT JOIN cart_cart c ON c.user_id = :user_id::bigint;
+  FROM total t LEFT JOIN cart_cart c
+    ON c.user_id = :user_id::bigint OR c.guest_hash = :guest_hash;
 
--- name: add_item :json
-SELECT item, location FROM add_item(:user_id::bigint, :quote::jsonb #> '{items,0}');
+-- name: show_item :json
+SELECT item_json(i, q)
+  FROM cart_cart c
+  JOIN cart_cartitem i ON i.cart_id = c.id
+  LEFT JOIN jsonb_populate_recordset(NULL::quote_line, :quote::jsonb -> 'items') q
+    ON q.product_id = i.product_id AND q.variant_id IS NOT DISTINCT FROM i.variant_id
+ WHERE (c.user_id = :user_id::bigint OR c.guest_hash = :guest_hash)
+   AND i.id = :id::bigint AND NOT i.is_gone;
+
+-- name: add_item :row
+SELECT item, location, is_new_guest
+  FROM add_item(:user_id::bigint, :guest_hash, :new_hash, :quote::jsonb #> '{items,0}');
 
 -- name: set_quantity :json
-SELECT set_quantity(:user_id::bigint, :id::bigint, :quantity::integer, :quote::jsonb #> '{items,0}');
+SELECT set_quantity(:user_id::bigint, :guest_hash, :id::bigint, :quote::jsonb #> '{items,0}');
 
 -- name: remove_item :none
 -- The cart's row is locked before the line's, as everywhere.
 WITH cart AS (
-  UPDATE cart_cart c SET updated_at = now() WHERE c.user_id = :user_id::bigint RETURNING c.id
+  UPDATE cart_cart c SET updated_at = clock_timestamp()
+   WHERE c.user_id = :user_id::bigint OR c.guest_hash = :guest_hash RETURNING c.id
 )
 DELETE FROM cart_cartitem i USING cart WHERE i.cart_id = cart.id AND i.id = :id::bigint;
 
 -- name: clear_cart :none
 WITH cart AS (
-  UPDATE cart_cart c SET updated_at = now() WHERE c.user_id = :user_id::bigint RETURNING c.id
+  UPDATE cart_cart c SET updated_at = clock_timestamp()
+   WHERE c.user_id = :user_id::bigint OR c.guest_hash = :guest_hash RETURNING c.id
 )
 DELETE FROM cart_cartitem i USING cart WHERE i.cart_id = cart.id;
+
+-- name: merge_carts :none
+SELECT merge_carts(:user_id::bigint, :merged_hash, :strategy);
 
 -- name: list_lines :json
 -- What orders orders from: the user's lines but those that are gone.
