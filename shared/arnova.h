@@ -38,6 +38,7 @@ enum kind {
 	EMAIL,    /* TEXT with one @ and a dotted domain; at most 254 characters */
 	URL,      /* TEXT, http(s)://... or an absolute path /... */
 	SLUG,     /* TEXT of letters, digits, - and _ */
+	COUNTRY,  /* ISO 3166-1 alpha-2 code, in any case; taken in capitals */
 	PASSWORD, /* a new one: TEXT, and none that is all digits or among the most common */
 	INTEGER,  /* min..max, both 0: any id from 1 to 2^53-1 */
 	MONEY,    /* "19.99" or 19.99: not negative, at most three decimals, below 10^10;

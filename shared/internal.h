@@ -71,6 +71,11 @@ const char *json_string(const struct json *json);
  * pass Luhn's check; phone, postal_code and tracking_number are exempt. */
 bool holds_card_number(const struct json *json);
 
+/* ---- country.c ---- */
+
+/* The code of a country in capitals; NULL: there is no such country. */
+const char *country_code(struct arena *arena, const char *text);
+
 /* ---- calendar.c ---- */
 
 bool is_date(const char *text); /* YYYY-MM-DD, a day of the calendar */
@@ -287,13 +292,22 @@ void auth_configure(void); /* ends the program when SERVICE_TOKEN is missing or 
 bool authenticate(struct request *request, struct reply *reply);
 bool authorise(struct request *request, const struct route *route, struct reply *reply);
 
+/* ---- sessions.c ---- */
+
+/* The list of ended sessions lies in STATE_FOLDER, else VAR/run, else /dev/shm. */
+void sessions_configure(struct arena *arena, const char *service);
+/* Whether the session of a token has ended, as users said at most 5 seconds ago; while users is
+ * away, as it said last.  May call users: never inside a transaction, nor in the internal pool.
+ */
+bool session_ended(struct request *request, const struct claims *claims);
+
 /* ---- fastcgi.c: the only file that knows libfcgi. ---- */
 
 /* Waits for the next request; false when the process is to end. */
 bool fcgi_accept(void);
 /* CGI variable, NULL when absent; one that came several times is a list with commas. */
 const char *fcgi_variable(struct arena *arena, const char *name);
-bool fcgi_header_twice(void); /* some header came twice that is no list */
+bool fcgi_header_twice(void);             /* some header came twice that is no list */
 long fcgi_read(char *bytes, size_t size); /* bytes read, -1 on error */
 void fcgi_write(const char *bytes, size_t size);
 void fcgi_finish(void);

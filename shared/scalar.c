@@ -216,6 +216,13 @@ static const char *check_currency(struct scalar *scalar)
 	return currency_find(scalar->text) ? scalar->text : no_choice(scalar);
 }
 
+static const char *check_country(struct scalar *scalar)
+{
+	const char *code = country_code(scalar->arena, scalar->text);
+
+	return code ? code : check_text(scalar) ? no_choice(scalar) : NULL;
+}
+
 /* ---- Numbers ---- */
 
 /* A whole number within 2^53, without anything around it. */
@@ -335,7 +342,7 @@ const char *scalar_check(struct arena *arena, const struct field *field, const c
 		[SLUG] = check_slug,         [INTEGER] = check_integer,   [MONEY] = check_money,
 		[BOOLEAN] = check_boolean,   [CURRENCY] = check_currency, [DATE] = check_date,
 		[TIME] = check_time,         [CHOICE] = check_choice,     [IDS] = check_ids,
-		[PASSWORD] = check_password,
+		[PASSWORD] = check_password, [COUNTRY] = check_country,
 	};
 	struct scalar scalar = {arena, field, text, NULL};
 	const char *value;
