@@ -11,6 +11,7 @@
  * its line of usage is printed for it. */
 int verb_migrate(int argc, char **argv);
 int verb_createsuperuser(int argc, char **argv);
+int verb_user(int argc, char **argv);
 int verb_import(int argc, char **argv);
 int verb_relay(int argc, char **argv);
 int verb_expire(int argc, char **argv);

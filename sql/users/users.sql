@@ -16,12 +16,11 @@ SELECT u.id AS account_id, u.password, u.is_active
 -- name: record_failed_sign_in :none
 SELECT record_failed_sign_in(:login, :account_id::bigint, :client);
 
--- name: record_sign_in :none
-UPDATE auth_user SET last_login = now() WHERE id = :account_id::bigint;
-
--- name: keep_hash :none
--- Unless the password was changed meanwhile.
-UPDATE auth_user SET password = :hash WHERE id = :account_id::bigint AND password = :old_hash;
+-- name: record_sign_in :row
+-- Unless the account is another than when its password was compared.
+UPDATE auth_user SET last_login = now(), password = :hash
+ WHERE id = :account_id::bigint AND password = :old_hash AND is_active
+RETURNING id;
 
 -- name: open_session :row
 SELECT open_session(:account_id::bigint, :jti_hash, :client) AS family;
@@ -35,29 +34,54 @@ SELECT s.family, s.user_id, s.is_staff, s.issued, s.access_expires, s.refresh_ex
   FROM session s JOIN account a ON a.id = s.user_id
  WHERE s.jti_hash = :jti_hash;
 
+-- name: find_live_session :row
+-- That an access token belongs to, or a refresh token that would still be taken.
+SELECT f.id
+  FROM session_family f JOIN auth_user u ON u.id = f.user_id
+ WHERE f.id = family_of(:family) AND u.id = :account_id::bigint AND u.is_active
+   AND f.ended_at IS NULL AND f.expires_at > now()
+--when jti_hash
+   AND EXISTS (SELECT FROM refresh_token t
+                WHERE t.jti_hash = :jti_hash AND t.family_id = f.id
+                  AND coalesce(t.used_at > now() - interval '10 seconds', true))
+--end
+;
+
+-- name: end_session :none
+UPDATE session_family SET ended_at = clock_timestamp()
+ WHERE id = family_of(:family) AND user_id = :account_id::bigint AND ended_at IS NULL;
+
+-- name: end_all_sessions :none
+SELECT end_sessions(:user_id::bigint);
+
+-- name: set_active :row
+SELECT known, changed, sessions FROM set_active(:email, :is_active::boolean);
+
 -- name: show_profile :json
 SELECT json FROM account WHERE id = :user_id::bigint;
 
 -- name: lock_account :row
-SELECT u.email, u.password, u.first_name, u.last_name, p.phone, p.date_of_birth
+SELECT u.email, u.username, u.password, u.first_name, u.last_name, p.phone, p.date_of_birth
   FROM auth_user u LEFT JOIN users_profile p ON p.user_id = u.id
  WHERE u.id = :user_id::bigint
-   FOR UPDATE OF u;
+   FOR NO KEY UPDATE OF u;
 
 -- name: change_account :none
 SELECT change_account(:user_id::bigint, :email, :first_name, :last_name, :phone,
                       :date_of_birth::date);
+
+-- name: change_password :none
+WITH changed AS (
+  UPDATE auth_user SET password = :hash WHERE id = :user_id::bigint RETURNING id
+)
+SELECT end_sessions(c.id, family_of(:family)) FROM changed c;
 
 -- name: show_user :json
 -- For siblings: who an order is for, and where it goes.
 SELECT json_build_object(
          'id', u.id, 'email', u.email, 'username', u.username, 'is_staff', u.is_staff,
          'is_active', u.is_active,
-         'address', (SELECT json_build_object(
-                              'id', a.id, 'name', a.name, 'line1', a.line1, 'line2', a.line2,
-                              'city', a.city, 'region', a.region, 'postal_code', a.postal_code,
-                              'country', a.country, 'phone', a.phone, 'is_default', a.is_default)
-                       FROM users_address a
+         'address', (SELECT a.json FROM address a
                       WHERE a.id = :address_id::bigint AND a.user_id = u.id))
   FROM auth_user u
  WHERE u.id = :id::bigint;
