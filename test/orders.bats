@@ -188,6 +188,31 @@ charges() { # ORDER
 	place "$(lines "$product" 1)" && first=$(json .id)
 	place "$(lines "$product" 1)" && second=$(json .id)
 	cancel "$first"
+	# An entry of the list is the order itself.
+	show "$first"
+	local alone=$body
+	TOKEN=$buyer api GET /api/v1/orders/
+	[[ $(jq -cS '.results[1]' <<<"$body") == "$(jq -cS . <<<"$alone")" ]]
+	TOKEN=$buyer api GET '/api/v1/orders/?cursor='
+	expect_json '.results|map(.id)|join(" ")' "$second $first"
+	TOKEN=$buyer api GET '/api/v1/orders/?cursor=&page_size=1'
+	TOKEN=$buyer api GET "$(json .next)"
+	expect_json '"\(.results|map(.id)|join(" ")) \(.next)"' "$first null"
+	# Staff finds them among everybody's.
+	local mine="user_id=$(user_field buyer .user.id)" staff
+	staff=$(staff_token)
+	while read -r filter found; do
+		TOKEN=$staff api GET "/api/v1/orders/?$filter"
+		expect_json '.results|map(.id)|join(" ")' "$found"
+	done <<-END
+		$mine $second $first
+		$mine&status=cancelled $first
+		$mine&status=pending&payment_status=requires_payment $second
+		$mine&payment_status=paid
+		$mine&created_after=$(jq -r .created_at <<<"$alone")&created_before=2999-01-01T00:00:00%2B02:00 $second $first
+		$mine&created_before=$(jq -r .created_at <<<"$alone")
+		user_id=999999999
+	END
 	TOKEN=$buyer api GET '/api/v1/orders/?status=cancelled'
 	expect_json '.results|map(.id)|join(" ")' "$first"
 	TOKEN=$buyer api GET '/api/v1/orders/?status=pending&payment_status=requires_payment'
@@ -293,12 +318,25 @@ keep_address() {
 	place "$(lines "$product" 1 | jq -c ". + {shipping_address: \"none\", shipping_address_id: $own}")"
 	expect_status 201
 	expect_json '"\(.shipping_address.city) \(.billing_address.city)"' "Own City Own City"
+	# The order keeps its copy, whatever becomes of the address and of its owner's.
+	local placed=$body
+	psql_as users "UPDATE users_address SET city = 'New City' WHERE id = $own;
+		UPDATE auth_user SET email = 'new-' || email WHERE id = $(user_field buyer .user.id)"
+	show "$(json .id)"
+	[[ $body == "$placed" ]]
+	psql_as users "DELETE FROM users_address WHERE id = $own"
+	show "$(json .id)"
+	[[ $body == "$placed" ]]
 	place "$(lines "$product" 1 | jq -c ". + {billing_address: ($address + {city: \"Elsewhere\"})}")"
 	expect_status 201
 	expect_json '"\(.shipping_address.city) \(.billing_address.city)"' "Springfield Elsewhere"
 	place "$(lines "$product" 1 | jq -c ". + {shipping_address: \"none\", shipping_address_id: $foreign}")"
 	expect_problem 400 invalid
 	expect_json '.errors|keys|join(" ")' shipping_address_id
+	place "$(lines "$product" 1 | jq -c ". + {shipping_address: \"none\", shipping_address_id: $own}")"
+	expect_problem 400 invalid
+	expect_json '.errors|keys|join(" ")' shipping_address_id
+	own=$(keep_address "$(user_field buyer .user.id)")
 	place "$(lines "$product" 1 | jq -c ". + {shipping_address_id: $own}")"
 	expect_problem 400 invalid
 	expect_json '.errors|keys|join(" ")' shipping_address_id
@@ -312,6 +350,25 @@ keep_address() {
 	expect_problem 400 invalid
 	expect_json '.errors|keys|join(" ")' \
 		"shipping_address.city shipping_address.country shipping_address.line1 shipping_address.postal_code"
+}
+
+@test "what was read can be sent back, and nothing else can" {
+	local product first fault
+	product=$(new_product)
+	place "$(paid_with pm_card_visa "$product" 2)"
+	expect_status 201
+	first=$body
+	place "$first"
+	expect_status 201
+	[[ $(json .id) != "$(jq -r .id <<<"$first")" && $(json .number) != "$(jq -r .number <<<"$first")" ]]
+	expect_json '"\(.status) \(.total) \(.items|map(.quantity)|join(" "))"' "pending 20.00 2"
+	for fault in '{"state":"paid"}' '{"items":[{"product_id":1,"quantity":1,"price":"0.01"}]}' \
+		'{"shipping_address":{"name":"A","line1":"1","city":"B","postal_code":"1","country":"US","planet":"Mars"}}'; do
+		place "$(jq -c --argjson fault "$fault" '. + $fault' <<<"$first")"
+		expect_problem 400 invalid
+		expect_json '.errors|length' 1
+	done
+	[[ $(stock "$product") == 6 ]]
 }
 
 @test "equal lines are one, and the order keeps its prices" {
@@ -336,6 +393,19 @@ keep_address() {
 	expect_json '"\(.total) \(.currency)"' "19.99 USD"
 	place "$(lines "$product" 1 | jq -c '. + {expected_total: 19.99}')"
 	expect_status 201
+	local yen
+	yen=$(new_product '{"price":"500","currency":"JPY"}')
+	for expected in '"500"' 500 '"500.0"' '"500.00"'; do
+		place "$(lines "$yen" 1 | jq -c ". + {expected_total: $expected}")"
+		expect_status 201
+		expect_json '"\(.total) \(.currency)"' "500 JPY"
+	done
+	place "$(lines "$yen" 1 | jq -c '. + {expected_total: 499}')"
+	expect_problem 409 price_changed
+	expect_json '"\(.total) \(.currency)"' "500 JPY"
+	place "$(lines "$yen" 1 | jq -c '. + {expected_total: "500.5"}')"
+	expect_problem 400 invalid
+	expect_json '.errors|keys|join(" ")' expected_total
 	place "$(lines "$cheap" 1)"
 	expect_problem 400 amount_too_small
 	place "$(lines "$free" 1 | jq -c '. + {payment_method: "pm_card_visa"}')"
@@ -629,28 +699,36 @@ keep_address() {
 }
 
 @test "the owner cancels until it is packed, staff until it has shipped" {
-	local product id staff
+	local product id item staff
 	product=$(new_product) staff=$(staff_token)
-	place "$(paid_with pm_card_visa "$product" 1)"
-	id=$(json .id)
-	psql_as orders "SELECT set_status($id, 'processing', 'staff')" >/dev/null
-	cancel "$id"
-	expect_problem 409 invalid_transition
-	expect_json '"\(.from) \(.to) \(.allowed|length)"' "processing cancelled 0"
-	show "$id"
-	expect_json '.allowed_actions|length' 0
-	TOKEN=$staff api GET "/api/v1/orders/$id/"
-	expect_json '.allowed_actions|join(" ")' "cancel ship"
-	psql_as orders "UPDATE orders_orderitem SET shipped_quantity = 1 WHERE order_id = $id"
-	TOKEN=$staff api PUT "/api/v1/orders/$id/cancel/" '{}'
-	expect_problem 409 invalid_transition
-	expect_json '.allowed|join(" ")' shipped
-	psql_as orders "UPDATE orders_orderitem SET shipped_quantity = 0 WHERE order_id = $id"
-	TOKEN=$staff api PUT "/api/v1/orders/$id/cancel/" '{"reason":"out of order"}'
-	expect_status 200
-	expect_json .status cancelled
-	TOKEN=$buyer api GET "/api/v1/orders/$id/track/"
-	expect_json '.history[-1]|"\(.status) \(.actor)"' "cancelled staff"
+	for shipped in false true; do
+		place "$(paid_with pm_card_visa "$product" 2)"
+		id=$(json .id) item=$(json '.items[0].id')
+		TOKEN=$staff api POST "/api/v1/orders/$id/status/" '{"status":"processing"}'
+		expect_status 200
+		cancel "$id"
+		expect_problem 409 invalid_transition
+		expect_json '"\(.from) \(.to) \(.allowed|length)"' "processing cancelled 0"
+		show "$id"
+		expect_json '.allowed_actions|length' 0
+		if $shipped; then
+			TOKEN=$staff api POST "/api/v1/orders/$id/shipments/" \
+				"{\"carrier\":\"UPS\",\"items\":[{\"order_item_id\":$item,\"quantity\":1}]}"
+			expect_status 201
+			TOKEN=$staff api PUT "/api/v1/orders/$id/cancel/" '{}'
+			expect_problem 409 invalid_transition
+			expect_json '.allowed|join(" ")' shipped
+			TOKEN=$staff api GET "/api/v1/orders/$id/"
+			expect_json '.allowed_actions|join(" ")' ship
+			expect_json '"\(.status) \(.payment_status)"' "processing paid"
+		else
+			TOKEN=$staff api PUT "/api/v1/orders/$id/cancel/" '{"reason":"out of order"}'
+			expect_status 200
+			expect_json .status cancelled
+			TOKEN=$buyer api GET "/api/v1/orders/$id/track/"
+			expect_json '.history[-1]|"\(.status) \(.actor) \(.note)"' "cancelled staff out of order"
+		fi
+	done
 }
 
 @test "an unpaid order expires when its reservation runs out" {

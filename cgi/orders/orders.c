@@ -1,5 +1,6 @@
 /* orders.c: what can be asked of the orders service. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "parts.h"
 
@@ -73,6 +74,7 @@ static const struct field new_order[] = {
 	{"total",               MONEY,   READ_ONLY},
 	{"reserved_until",      TIME,    READ_ONLY},
 	{"payment_id",          INTEGER, READ_ONLY},
+	{"payment",             OBJECT,  READ_ONLY},
 	{"allowed_actions",     LIST,    READ_ONLY},
 	{"created_at",          TIME,    READ_ONLY},
 	{"updated_at",          TIME,    READ_ONLY},
@@ -83,6 +85,44 @@ static const struct field cancellation[] = {
 	{"reason", TEXT, NULLABLE, .max = 500},
 	{0},
 };
+
+static const struct field status_change[] = {
+	{"status", CHOICE, REQUIRED, .choices = STATUSES},
+	{"note",   TEXT,   NULLABLE, .max = 500},
+	{0},
+};
+
+#define SHIPMENT_SHOWN \
+	{"id",           INTEGER, READ_ONLY}, \
+	{"tracking_url", URL,     READ_ONLY}, \
+	{"shipped_at",   TIME,    READ_ONLY}, \
+	{"delivered_at", TIME,    READ_ONLY}
+
+static const struct field shipped_line[] = {
+	{"order_item_id", INTEGER, REQUIRED},
+	{"quantity",      INTEGER, REQUIRED, .min = 1, .max = QUANTITY_MAX},
+	{0},
+};
+
+static const struct field new_shipment[] = {
+	{"items",           LIST, NULLABLE, .min = 1, .max = LINES_MAX, .fields = shipped_line},
+	{"carrier",         TEXT, REQUIRED, .min = 1, .max = 64},
+	{"tracking_number", TEXT, NULLABLE, .max = 64},
+	{"status",          TEXT, READ_ONLY},
+	SHIPMENT_SHOWN,
+	{0},
+};
+
+static const struct field shipment_change[] = {
+	{"status",          CHOICE, REQUIRED, .choices = "in_transit delivered lost"},
+	{"items",           LIST,   READ_ONLY},
+	{"carrier",         TEXT,   READ_ONLY},
+	{"tracking_number", TEXT,   READ_ONLY},
+	SHIPMENT_SHOWN,
+	{0},
+};
+
+static const struct field pages[] = {PAGE_FIELDS, {0}};
 
 static const struct field payer[] = {
 	{"user_id", INTEGER}, /* whose order it must be */
@@ -111,6 +151,16 @@ void set_reservation_seconds(struct request *request)
 	set_param(request, "reservation_seconds", setting("RESERVATION_SECONDS", "900"));
 }
 
+/* Staff cancels as everybody does: payments is asked, too. */
+static struct reply change_status(struct request *request)
+{
+	if (!strcmp(param(request, "status"), "cancelled")) {
+		set_param(request, "reason", param(request, "note"));
+		return cancel_order(request);
+	}
+	return write_then_show(request, &sql_change_order_status, &sql_get_order);
+}
+
 struct reply show_payable(struct request *request)
 {
 	set_reservation_seconds(request);
@@ -118,17 +168,26 @@ struct reply show_payable(struct request *request)
 }
 
 /* clang-format off */
+#define BASE     "/api/v1/orders/"
+#define INTERNAL "/internal/v1/"
+
 static const struct route routes[] = {
-	{GET,  "/api/v1/orders/",                  USER,    .accepts = order_filters, .query = &sql_list_orders},
-	{POST, "/api/v1/orders/",                  USER,    KEYED | LONG, new_order,  .handler = place_order},
-	{GET,  "/api/v1/orders/:id/",              USER,    .query = &sql_get_order},
-	{PUT,  "/api/v1/orders/:id/cancel/",       USER,    LONG, cancellation,       .handler = cancel_order},
-	{GET,  "/api/v1/orders/:id/track/",        USER,    .query = &sql_track_order},
-	{GET,  "/internal/v1/orders/:id/payable/", SERVICE, .accepts = payer, .handler = show_payable},
-	{GET,  "/internal/v1/purchases/",          SERVICE, .accepts = purchase, .query = &sql_show_purchase},
-	{POST, "/internal/v1/events/",             SERVICE, .accepts = event_fields, .query = &sql_receive_order_event},
-	{GET,  "/internal/v1/due/",                SERVICE, .query = &sql_list_due_orders},
-	{POST, "/internal/v1/run/:id/",            SERVICE, LONG,                     .handler = settle_order},
+	{GET,   BASE,                            USER,    0,            order_filters,   &sql_list_orders},
+	{POST,  BASE,                            USER,    KEYED | LONG, new_order,       .handler = place_order},
+	{GET,   BASE ":id/",                     USER,    0,            NULL,            &sql_get_order},
+	{PUT,   BASE ":id/cancel/",              USER,    LONG,         cancellation,    .handler = cancel_order},
+	{POST,  BASE ":id/status/",              STAFF,   LONG,         status_change,   .handler = change_status},
+	{GET,   BASE ":id/track/",               USER,    0,            NULL,            &sql_track_order},
+	{GET,   BASE ":id/shipments/",           USER,    0,            pages,           &sql_list_shipments},
+	{POST,  BASE ":id/shipments/",           STAFF,   0,            new_shipment,    &sql_ship_order, &sql_show_shipment},
+	{GET,   BASE ":id/shipments/:sid/",      USER,    0,            NULL,            &sql_show_shipment},
+	{PATCH, BASE ":id/shipments/:sid/",      STAFF,   0,            shipment_change, &sql_change_shipment, &sql_show_shipment},
+
+	{GET,   INTERNAL "orders/:id/payable/",  SERVICE, 0,            payer,           .handler = show_payable},
+	{GET,   INTERNAL "purchases/",           SERVICE, 0,            purchase,        &sql_show_purchase},
+	{POST,  INTERNAL "events/",              SERVICE, 0,            event_fields,    &sql_receive_order_event},
+	{GET,   INTERNAL "due/",                 SERVICE, 0,            NULL,            &sql_list_due_orders},
+	{POST,  INTERNAL "run/:id/",             SERVICE, LONG,         NULL,            .handler = settle_order},
 };
 /* clang-format on */
 

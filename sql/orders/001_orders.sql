@@ -107,6 +107,7 @@ CREATE TABLE orders_order (
                                    OR payment_status IN ('paid', 'partially_refunded', 'refunded'))
 );
 CREATE INDEX orders_order_of_user ON orders_order (user_id, id DESC);
+CREATE INDEX orders_order_of_status ON orders_order (status, id);
 CREATE INDEX orders_order_running_out ON orders_order (reserved_until) WHERE status = 'pending';
 CREATE INDEX orders_order_payment_cancel_due ON orders_order (settle_after) WHERE payment_cancel_due;
 CREATE INDEX orders_order_created ON orders_order (created_at);
@@ -164,7 +165,7 @@ CREATE TABLE orders_orderhistory (
 CREATE TABLE orders_shipment (
   id              bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   order_id        bigint      NOT NULL REFERENCES orders_order,
-  carrier         text        NOT NULL,
+  carrier         text        NOT NULL,            -- empty where staff did not say
   tracking_number text        NOT NULL DEFAULT '',
   tracking_url    text,
   status          text        NOT NULL DEFAULT 'shipped'

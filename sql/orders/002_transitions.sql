@@ -1,13 +1,17 @@
 -- 002_transitions.sql: how an order changes, and how it is shown.
 
 -- The transitions that are open to an order as it stands; once anything has shipped, none leads
--- to cancelled.
+-- to cancelled, and once anything was lost, none to delivered.
 CREATE VIEW order_transition AS
 SELECT o.id AS order_id, t.from_status, t.to_status, t.action, t.actors, t.event
   FROM orders_order o
   JOIN orders_transition t ON t.from_status = o.status
- WHERE t.to_status <> 'cancelled'
-    OR NOT EXISTS (SELECT FROM orders_orderitem i WHERE i.order_id = o.id AND i.shipped_quantity > 0);
+ WHERE CASE t.to_status
+         WHEN 'cancelled' THEN NOT EXISTS (SELECT FROM orders_orderitem i
+                                            WHERE i.order_id = o.id AND i.shipped_quantity > 0)
+         WHEN 'delivered' THEN NOT EXISTS (SELECT FROM orders_shipment s
+                                            WHERE s.order_id = o.id AND s.status = 'lost')
+         ELSE true END;
 
 CREATE VIEW order_line AS
 SELECT i.order_id,
@@ -28,6 +32,16 @@ BEGIN
 END
 $$;
 
+-- 409, with the statuses that are open to the actor.
+CREATE FUNCTION refuse_transition(p_order_id bigint, p_from text, p_to text, p_actor text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM problem(409, 'invalid_transition', jsonb_build_object('from', p_from, 'to', p_to, 'allowed',
+    (SELECT coalesce(jsonb_agg(t.to_status ORDER BY t.to_status), '[]') FROM order_transition t
+      WHERE t.order_id = p_order_id AND p_actor = ANY (t.actors))));
+END
+$$;
+
 -- The one way from status to status: history and outbox in the same transaction.  True when the
 -- order changed; its own status is no change; a status that is not open to the actor is a 409.
 CREATE FUNCTION set_status(p_order_id bigint, p_to text, p_actor text, p_note text DEFAULT '',
@@ -45,9 +59,7 @@ BEGIN
   SELECT t.event INTO told FROM order_transition t
    WHERE t.order_id = p_order_id AND t.to_status = p_to AND p_actor = ANY (t.actors);
   IF NOT FOUND THEN
-    PERFORM problem(409, 'invalid_transition', jsonb_build_object('from', before, 'to', p_to, 'allowed',
-      (SELECT coalesce(jsonb_agg(t.to_status ORDER BY t.to_status), '[]') FROM order_transition t
-        WHERE t.order_id = p_order_id AND p_actor = ANY (t.actors))));
+    PERFORM refuse_transition(p_order_id, before, p_to, p_actor);
   END IF;
   UPDATE orders_order o
      SET status = p_to, version = o.version + 1, updated_at = now(),
@@ -80,7 +92,7 @@ $$;
 --
 -- allowed_actions: pay (the owner's alone: pending, no attempt's outcome open, within the 24
 -- hours of the clock), cancel, and for staff the other steps that the transitions open: process,
--- ship, deliver.
+-- ship (from confirmed too: a shipment starts the processing by itself), deliver.
 CREATE VIEW order_entry AS
 SELECT o.id, o.user_id, viewer.is_owner, viewer.is_staff,
        json_build_object(
@@ -105,6 +117,8 @@ SELECT o.id, o.user_id, viewer.is_owner, viewer.is_staff,
                                         AND o.payment_status IN ('requires_payment', 'failed')
                                         AND o.created_at + interval '24 hours' > now()
                                       UNION
+                                     SELECT 'ship' WHERE viewer.is_staff AND o.status = 'confirmed'
+                                      UNION
                                      SELECT t.action FROM order_transition t
                                       WHERE t.order_id = o.id
                                         AND (viewer.is_owner AND 'customer' = ANY (t.actors)
@@ -112,6 +126,17 @@ SELECT o.id, o.user_id, viewer.is_owner, viewer.is_staff,
          'created_at', wire_time(o.created_at), 'updated_at', wire_time(o.updated_at)) AS entry
   FROM orders_order o
  CROSS JOIN (VALUES (true, false), (false, true), (true, true)) AS viewer (is_owner, is_staff);
+
+CREATE VIEW shipment_entry AS
+SELECT s.id, s.order_id,
+       json_build_object(
+         'id', s.id, 'carrier', s.carrier, 'tracking_number', s.tracking_number,
+         'tracking_url', s.tracking_url, 'status', s.status,
+         'items', (SELECT json_agg(json_build_object('order_item_id', c.order_item_id, 'quantity', c.quantity)
+                                   ORDER BY c.order_item_id)
+                     FROM orders_shipmentitem c WHERE c.shipment_id = s.id),
+         'shipped_at', wire_time(s.shipped_at), 'delivered_at', wire_time(s.delivered_at)) AS entry
+  FROM orders_shipment s;
 
 CREATE VIEW order_track AS
 SELECT o.id, o.user_id,
@@ -121,14 +146,6 @@ SELECT o.id, o.user_id,
          'history', (SELECT json_agg(json_build_object('status', h.status, 'note', h.note, 'actor', h.actor,
                                                        'at', wire_time(h.at)) ORDER BY h.id)
                        FROM orders_orderhistory h WHERE h.order_id = o.id),
-         'shipments', (SELECT coalesce(json_agg(json_build_object(
-                                'id', s.id, 'carrier', s.carrier, 'tracking_number', s.tracking_number,
-                                'tracking_url', s.tracking_url, 'status', s.status,
-                                'items', (SELECT json_agg(json_build_object('order_item_id', c.order_item_id,
-                                                                            'quantity', c.quantity)
-                                                          ORDER BY c.order_item_id)
-                                            FROM orders_shipmentitem c WHERE c.shipment_id = s.id),
-                                'shipped_at', wire_time(s.shipped_at),
-                                'delivered_at', wire_time(s.delivered_at)) ORDER BY s.id), '[]')
-                         FROM orders_shipment s WHERE s.order_id = o.id)) AS entry
+         'shipments', (SELECT coalesce(json_agg(s.entry ORDER BY s.id), '[]')
+                         FROM shipment_entry s WHERE s.order_id = o.id)) AS entry
   FROM orders_order o;
