@@ -35,6 +35,12 @@ static bool is_service_token(struct arena *arena, const char *token)
 	return matches;
 }
 
+/* Internal routes take no user's token, and the workers that serve them may call nobody. */
+static bool has_ended(struct request *request, const struct claims *claims)
+{
+	return !strncmp(request->path, "/api/", 5) && session_ended(request, claims);
+}
+
 bool authenticate(struct request *request, struct reply *reply)
 {
 	const char *credentials = header(request, "Authorization");
@@ -53,7 +59,7 @@ bool authenticate(struct request *request, struct reply *reply)
 
 	const struct claims *claims = read_token(request->arena, token, "access");
 
-	if (!claims) {
+	if (!claims || has_ended(request, claims)) {
 		*reply = problem(request, "token_not_valid");
 		return false;
 	}
