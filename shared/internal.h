@@ -71,6 +71,11 @@ const char *json_string(const struct json *json);
  * pass Luhn's check; phone, postal_code and tracking_number are exempt. */
 bool holds_card_number(const struct json *json);
 
+/* ---- country.c ---- */
+
+/* The code of a country in capitals; NULL: there is no such country. */
+const char *country_code(struct arena *arena, const char *text);
+
 /* ---- calendar.c ---- */
 
 bool is_date(const char *text); /* YYYY-MM-DD, a day of the calendar */
@@ -302,7 +307,7 @@ bool session_ended(struct request *request, const struct claims *claims);
 bool fcgi_accept(void);
 /* CGI variable, NULL when absent; one that came several times is a list with commas. */
 const char *fcgi_variable(struct arena *arena, const char *name);
-bool fcgi_header_twice(void); /* some header came twice that is no list */
+bool fcgi_header_twice(void);             /* some header came twice that is no list */
 long fcgi_read(char *bytes, size_t size); /* bytes read, -1 on error */
 void fcgi_write(const char *bytes, size_t size);
 void fcgi_finish(void);
