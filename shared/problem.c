@@ -44,6 +44,7 @@ static const struct problem problems[] = {
 	{"quantity_exceeded",        409, "Quantity exceeded",         "More than is left to ship."},
 	{"quantity_too_large",       409, "Quantity too large",        "A line holds at most 1000000 of an item."},
 	{"reservation_released",     409, "Reservation released",      "The reservation was released before."},
+	{"review_taken",             409, "Review taken",              "You have reviewed this product already."},
 	{"saved_items_full",         409, "Saved items full",          "An account holds at most 1000 saved items."},
 	{"sku_taken",                409, "SKU taken",                 "A product with that sku already exists."},
 	{"slug_taken",               409, "Slug taken",                "That slug is taken."},
