@@ -4,32 +4,28 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#define INTENT_EXPANDS "latest_charge|customer|payment_method"
-#define REFUND_EXPANDS "charge|payment_intent|balance_transaction"
-#define CHARGE_EXPANDS "customer|payment_intent|balance_transaction"
-#define INTENTS_EXPAND "data.latest_charge|data.customer|data.payment_method"
-#define REFUNDS_EXPAND "data.charge|data.payment_intent|data.balance_transaction"
-
 /* clang-format off */
-static const struct operation operations[] = {
-	{"POST", "/v1/payment_intents", {create_parameters, payment_parameters},
-		INTENT_EXPANDS, create_intent},
-	{"GET", "/v1/payment_intents", {list_intents_parameters}, INTENTS_EXPAND, list_intents},
-	{"GET", "/v1/payment_intents/{}", {read_intent_parameters}, INTENT_EXPANDS, read_intent},
-	{"POST", "/v1/payment_intents/{}/confirm", {confirm_parameters, payment_parameters},
-		INTENT_EXPANDS, confirm_intent},
-	{"POST", "/v1/payment_intents/{}/cancel", {cancel_parameters},
-		INTENT_EXPANDS, cancel_intent},
-	{"POST", "/v1/refunds", {refund_parameters}, REFUND_EXPANDS, create_refund},
-	{"GET", "/v1/refunds", {list_refunds_parameters}, REFUNDS_EXPAND, list_refunds},
-	{"GET", "/v1/refunds/{}", {read_parameters}, REFUND_EXPANDS, read_refund},
-	{"GET", "/v1/charges/{}", {read_parameters}, CHARGE_EXPANDS, read_charge},
+static struct operation operations[] = {
+	{"POST", "/v1/payment_intents",                  create_intent},
+	{"GET",  "/v1/payment_intents",                  list_intents},
+	{"GET",  "/v1/payment_intents/{intent}",         read_intent},
+	{"POST", "/v1/payment_intents/{intent}/confirm", confirm_intent},
+	{"POST", "/v1/payment_intents/{intent}/capture", capture_intent},
+	{"POST", "/v1/payment_intents/{intent}/cancel",  cancel_intent},
+	{"POST", "/v1/refunds",                          create_refund},
+	{"GET",  "/v1/refunds",                          list_refunds},
+	{"GET",  "/v1/refunds/{refund}",                 read_refund},
+	{"GET",  "/v1/charges/{charge}",                 read_charge},
 };
 /* clang-format on */
+
+void api_start(void)
+{
+	spec_start(operations, COUNT(operations));
+}
 
 static bool is_post(const struct request *request)
 {
@@ -39,7 +35,7 @@ static bool is_post(const struct request *request)
 /* Matches the path and takes the id out of it. */
 static bool path_fits(const char *pattern, const char *path, char target[ID_SIZE])
 {
-	const char *hole = strstr(pattern, "{}");
+	const char *hole = strchr(pattern, '{');
 
 	target[0] = '\0';
 	if (!hole)
@@ -50,7 +46,7 @@ static bool path_fits(const char *pattern, const char *path, char target[ID_SIZE
 
 	size_t length = strcspn(path, "/");
 
-	if (!length || strcmp(path + length, hole + 2) != 0)
+	if (!length || strcmp(path + length, strchr(hole, '}') + 1) != 0)
 		return false;
 	snprintf(target, ID_SIZE, "%.*s", (int)(length < ID_SIZE ? length : ID_SIZE), path);
 	return true;
@@ -104,16 +100,6 @@ static bool is_form(const struct request *request)
 	       (!given[sizeof(type) - 1] || strchr("; ", given[sizeof(type) - 1]));
 }
 
-static void note_violations(const struct request *request)
-{
-	if (!request->stripe_version || !*request->stripe_version)
-		ledger_request("violation", request, 0, "no Stripe-Version");
-	if (is_post(request) && (!request->idempotency_key || !*request->idempotency_key))
-		ledger_request("violation", request, 0, "POST without Idempotency-Key");
-	if (is_post(request) && !is_form(request))
-		ledger_request("violation", request, 0, "content type is not form-urlencoded");
-}
-
 static bool is_key(const char *given, size_t length)
 {
 	return length == strlen(settings.secret_key) &&
@@ -139,6 +125,25 @@ static bool is_authorized(const struct request *request)
 	return colon && is_key((const char *)decoded, (size_t)(colon - decoded));
 }
 
+/* What this house demands of every request, whether or not Stripe would refuse it. */
+static void note_violations(const struct request *request)
+{
+	const char *version = request->stripe_version;
+	const char *key = request->idempotency_key;
+
+	if (!request->authorization || !is_authorized(request))
+		note_violation(request, request->authorization ? "another key in Authorization"
+		                                               : "no Authorization");
+	if (!version || !*version)
+		note_violation(request, "no Stripe-Version");
+	else if (strcmp(version, API_VERSION) != 0)
+		note_violation(request, "another Stripe-Version than " API_VERSION);
+	if (is_post(request) && (!key || !*key))
+		note_violation(request, "POST without Idempotency-Key");
+	if (is_post(request) && !is_form(request))
+		note_violation(request, "content type is not form-urlencoded");
+}
+
 static bool check_request(const struct request *request, struct answer *answer, bool decoded)
 {
 	if (!is_authorized(request)) {
@@ -156,128 +161,6 @@ static bool check_request(const struct request *request, struct answer *answer, 
 		return invalid(answer, NULL, NULL,
 		               "Invalid request: could not read the parameters.");
 	return true;
-}
-
-/* ---- Faults ---- */
-
-static void answer_status(struct answer *answer, const struct fault *fault)
-{
-	struct error error = {.status = fault->status, .type = "api_error"};
-
-	error.code = *fault->code ? fault->code : NULL;
-	if (fault->status == 429 || fault->status == 409)
-		error.type = NULL;
-	if (fault->status == 429 && !error.code)
-		error.code = "rate_limit";
-	if (fault->status == 409 && !error.code)
-		error.code = "idempotency_key_in_use";
-	refuse(answer, &error, "The stand-in was told to answer %d.", fault->status);
-	answer->save = fault->saved;
-	keep_text(answer->should_retry, sizeof(answer->should_retry), fault->should_retry);
-	if (fault->retry_after >= 0)
-		text_printf(&answer->headers, "Retry-After: %lld\r\n",
-		            (long long)fault->retry_after);
-}
-
-static void answer_html(struct answer *answer)
-{
-	set_body(answer, 502,
-	         copy_text("<html><head><title>502 Bad Gateway</title></head><body>"
-	                   "<h1>502 Bad Gateway</h1></body></html>\n"));
-	answer->content_type = "text/html";
-	answer->should_retry[0] = '\0';
-}
-
-/* What strikes before the operation begins: nothing is done and nothing is saved. */
-static bool fails_at_once(const struct fault *fault, struct answer *answer)
-{
-	if (fault->kind != LATENCY && fault->kind != BLACK_HOLE && fault->kind != NO_FAULT)
-		pause_for(fault->milliseconds);
-	if (fault->effect || fault->kind == NO_FAULT || (fault->kind == STATUS && fault->saved))
-		return false;
-	switch (fault->kind) {
-	case STATUS:
-		answer_status(answer, fault);
-		break;
-	case HTML502:
-		answer_html(answer);
-		break;
-	case BLACK_HOLE:
-		pause_for(fault->milliseconds);
-		answer->ending = CUT;
-		break;
-	default:
-		answer->ending = CUT;
-		break;
-	}
-	return true;
-}
-
-static void falsify(struct answer *answer, const struct fault *fault)
-{
-	static const char *const amounts[] = {"amount", "amount_received"};
-	cJSON *json = cJSON_Parse(answer->body);
-
-	for (size_t i = 0; i < COUNT(amounts); i++) {
-		int64_t amount = json_integer(json, amounts[i], 0);
-
-		if (amount > 0 && !*fault->currency)
-			json_set_integer(json, amounts[i], amount + 100);
-	}
-	if (*fault->currency && json_text(json, "currency"))
-		json_set_text(json, "currency", fault->currency);
-	if (json)
-		set_json(answer, answer->status, json);
-}
-
-/* A proxy's answer, or a busy server's, in place of the true one. */
-static void replace_answer(struct answer *answer, const struct fault *fault)
-{
-	answer->headers.length = 0;
-	if (fault->kind == HTML502)
-		answer_html(answer);
-	else
-		answer_status(answer, fault);
-}
-
-/* What strikes after the operation, when its true answer is already saved. */
-static void spoil(struct answer *answer, const struct fault *fault)
-{
-	switch (fault->kind) {
-	case LATENCY:
-		if (fault->when == AFTER)
-			pause_for(fault->milliseconds);
-		break;
-	case BLACK_HOLE:
-		pause_for(fault->milliseconds);
-		answer->ending = CUT;
-		break;
-	case RESET:
-		answer->ending = CUT;
-		break;
-	case HALF_BODY_FAULT:
-		answer->ending = HALF_BODY;
-		break;
-	case HALF_HEADERS_FAULT:
-		answer->ending = HALF_HEADERS;
-		break;
-	case BROKEN_JSON:
-		answer->length -= answer->length / 3;
-		break;
-	case EMPTY:
-		set_body(answer, 200, copy_text(""));
-		break;
-	case WRONG_AMOUNT:
-		falsify(answer, fault);
-		break;
-	case HTML502:
-	case STATUS:
-		if (!fault->saved)
-			replace_answer(answer, fault);
-		break;
-	case NO_FAULT:
-		break;
-	}
 }
 
 /* ---- The operation ---- */
@@ -329,25 +212,30 @@ static void perform(struct request *request, struct answer *answer, const struct
 {
 	const struct operation *operation = find_operation(request);
 
-	if (!check_request(request, answer, decoded) || fails_at_once(fault, answer))
+	if (!check_request(request, answer, decoded) || fault_at_once(fault, answer))
 		return;
 	if (!operation) {
+		lock_state();
+		note_violation(request, "no such operation");
+		unlock_state();
 		refuse(answer, &(struct error){404, NULL, NULL, NULL},
 		       "Unrecognized request URL (%s: %s).", request->method, request->path);
 		return;
 	}
 	execute(request, answer, operation, fault);
-	spoil(answer, fault);
+	check_answer(operation, request, answer);
+	fault_afterwards(fault, answer);
 }
 
-bool cut_unread(struct request *request)
+bool cut_unread(struct request *request, bool doomed)
 {
-	struct fault fault;
+	struct fault fault = {.kind = RESET, .name = "idle_close"};
 
 	if (starts_with(request->path, "/_fake/"))
 		return false;
 	lock_state();
-	fault = scenario_take(request, true);
+	if (!doomed)
+		fault = scenario_take(request, true);
 	if (fault.kind == RESET) {
 		ledger_request("received", request, 0, "unread");
 		ledger_request("answered", request, 0, fault.name);
@@ -380,7 +268,7 @@ void answer_request(struct request *request, struct answer *answer)
 	unlock_state();
 	perform(request, answer, &fault, decoded);
 	lock_state();
-	ledger_request("answered", request, answer->ending == CUT ? 0 : answer->status,
-	               fault.name);
+	bool cut = answer->ending == CUT || answer->ending == HANG;
+	ledger_request("answered", request, cut ? 0 : answer->status, fault.name);
 	unlock_state();
 }

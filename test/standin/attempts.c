@@ -5,13 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void executed(struct request *request, const struct intent *intent,
-                     const struct charge *charge, int status)
-{
-	describe(&request->subject, intent, charge, NULL);
-	ledger_request("executed", request, status, NULL);
-}
-
 static void announce(const struct request *request, const struct intent *intent,
                      const char *type)
 {
@@ -48,26 +41,19 @@ static struct charge *pending_charge(struct intent *intent)
 
 void complete_payment(struct request *request, struct intent *intent)
 {
-	int64_t amount = json_integer(intent->json, "amount", 0);
+	const char *capture = json_text(intent->json, "capture_method");
 	struct charge *charge = pending_charge(intent);
-	char id[ID_SIZE];
 
-	new_id(id, "txn_", 24);
-	json_set_text(charge->json, "balance_transaction", id);
 	json_set_text(charge->json, "status", "succeeded");
-	json_set_integer(charge->json, "amount_captured", amount);
-	json_set(charge->json, "captured", cJSON_CreateTrue());
 	json_set(charge->json, "paid", cJSON_CreateTrue());
 	json_set(charge->json, "outcome", charge_outcome(true, NULL));
-	json_set_text(intent->json, "status", "succeeded");
-	json_set_integer(intent->json, "amount_received", amount);
 	json_set_text(intent->json, "next_action", NULL);
 	json_set_text(intent->json, "last_payment_error", NULL);
 	json_set_text(intent->json, "processing", NULL);
-	executed(request, intent, charge, 200);
-	announce(request, intent, "payment_intent.succeeded");
-	if (charge->outcome && charge->outcome->disputed)
-		settle_later(object_id(charge->json));
+	if (strcmp(capture, "manual") == 0)
+		hold_money(request, intent);
+	else
+		take_money(request, intent, json_integer(intent->json, "amount", 0));
 }
 
 static cJSON *payment_error(const struct intent *intent, const struct charge *charge,

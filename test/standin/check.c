@@ -1,135 +1,74 @@
-/* check.c: holds a request's parameters against its operation's table. */
+/* check.c: holds requests and answers against the description of their operation. */
 #include "standin.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
-enum fit { UNKNOWN, WANTS_OBJECT, WANTS_LIST, FITS };
+#define METADATA_KEYS_MAX 50
+#define METADATA_KEY_MAX 40
 
-/* Length of the segment at text: "name" up to a bracket, or "[key]". 0: malformed or end. */
-static size_t segment(const char *text)
+static const char *const misfit_names[] = {
+	[FITS] = "fits",
+	[NOT_THERE] = "parameter_missing",
+	[NOT_KNOWN] = "parameter_unknown",
+	[NOT_OF_TYPE] = "wrong type",
+	[NOT_A_CHOICE] = "no such choice",
+	[TOO_LONG] = "too long",
+	[IS_EMPTY] = "parameter_invalid_empty",
+};
+
+/* ---- Requests ---- */
+
+/* Notes it in the ledger, too: the caller has a mistake that no user of it can have made. */
+static bool refuse_parameter(const struct request *request, struct answer *answer,
+                             const char *fault, const char *name)
 {
-	if (*text != '[')
-		return strcspn(text, "[]");
+	char detail[WHERE_SIZE + 64];
 
-	size_t length = strcspn(text + 1, "[]");
-
-	return text[length + 1] == ']' ? length + 2 : 0;
+	snprintf(detail, sizeof(detail), "%s: %.*s", fault, WHERE_SIZE - 1, name);
+	note_violation(request, detail);
+	return invalid(answer, NULL, name, "Invalid %s: %s.", name, fault);
 }
 
-static bool is_index(const char *text, size_t length)
+static void refuse_type(const struct misfit *misfit, struct answer *answer)
 {
-	for (size_t i = 1; i + 1 < length; i++)
-		if (!isdigit((unsigned char)text[i]))
-			return false;
-	return *text == '[';
+	const char *type = json_text(misfit->schema, "type");
+
+	invalid(answer,
+	        type && strcmp(type, "integer") == 0 ? "parameter_invalid_integer" : NULL,
+	        misfit->where, "Invalid %s", type ? type : "value");
 }
 
-/* How the segment of a name fits that of a pattern; both are not empty. */
-static enum fit match_segment(const char *pattern, const char *name, size_t size)
+static void refuse_misfit(const struct request *request, const struct misfit *misfit,
+                          struct answer *answer)
 {
-	if (!size)
-		return UNKNOWN;
-	if (starts_with(pattern, "[]"))
-		return is_index(name, size) ? FITS : WANTS_LIST;
-	if (starts_with(pattern, "[*]"))
-		return size >= strlen("[k]") ? FITS : UNKNOWN;
-	return size == segment(pattern) && strncmp(pattern, name, size) == 0 ? FITS : UNKNOWN;
-}
+	const char *where = misfit->where;
 
-static enum fit match_name(const char *pattern, const char *name)
-{
-	while (*pattern && *name) {
-		size_t size = segment(name);
-
-		if (size && strcmp(pattern, "[**]") == 0)
-			return FITS;
-
-		enum fit fit = match_segment(pattern, name, size);
-
-		if (fit != FITS)
-			return fit;
-		pattern += segment(pattern);
-		name += size;
-	}
-	if (*pattern && !*name)
-		return starts_with(pattern, "[]") ? WANTS_LIST : WANTS_OBJECT;
-	return *name ? UNKNOWN : FITS;
-}
-
-static const struct parameter *find_parameter(const struct operation *operation,
-                                              const char *name, enum fit *best)
-{
-	*best = UNKNOWN;
-	for (size_t i = 0; i < COUNT(operation->parameters); i++) {
-		const struct parameter *at = operation->parameters[i];
-
-		for (; at && at->name; at++) {
-			enum fit fit = match_name(at->name, name);
-
-			if (fit > *best)
-				*best = fit;
-			if (fit == FITS)
-				return at;
-		}
-	}
-	return NULL;
-}
-
-static bool is_integer(const char *value)
-{
-	size_t digits;
-
-	if (*value == '-')
-		value++;
-	digits = strspn(value, "0123456789");
-	return digits > 0 && digits <= 15 && !value[digits];
-}
-
-static bool is_choice(const char *choices, const char *value)
-{
-	size_t length = strlen(value);
-
-	while (*choices) {
-		size_t size = strcspn(choices, "|");
-
-		if (size == length && strncmp(choices, value, size) == 0)
-			return true;
-		choices += size + (choices[size] == '|');
-	}
-	return false;
-}
-
-static bool check_value(const struct parameter *parameter, const struct pair *pair,
-                        struct answer *answer)
-{
-	const char *value = pair->value;
-	size_t max = parameter->max ? parameter->max : 5000;
-
-	if (!*value)
-		return parameter->empty ||
-		       invalid(answer, "parameter_invalid_empty", pair->name,
-		               "You passed an empty string for '%s'.", pair->name);
-	switch (parameter->type) {
-	case INTEGER:
-		return is_integer(value) || invalid(answer, "parameter_invalid_integer",
-		                                    pair->name, "Invalid integer: %s", value);
-	case BOOLEAN:
-		return is_choice("true|false", value) ||
-		       invalid(answer, NULL, pair->name, "Invalid boolean: %s", value);
-	case CHOICE:
-		return is_choice(parameter->choices, value) ||
-		       invalid(answer, NULL, pair->name, "Invalid %s: must be one of %s",
-		               pair->name, parameter->choices);
-	case TEXT:
-		return strlen(value) <= max ||
-		       invalid(answer, NULL, pair->name,
-		               "Invalid string: must be at most %zu characters", max);
-	case OPEN:
+	refuse_parameter(request, answer, misfit_names[misfit->kind], where);
+	switch (misfit->kind) {
+	case NOT_THERE:
+		invalid(answer, "parameter_missing", where, "Missing required param: %s.",
+		        where);
+		break;
+	case NOT_KNOWN:
+		invalid(answer, "parameter_unknown", where, "Received unknown parameter: %s",
+		        where);
+		break;
+	case IS_EMPTY:
+		invalid(answer, "parameter_invalid_empty", where,
+		        "You passed an empty string for '%s'.", where);
+		break;
+	case NOT_OF_TYPE:
+		refuse_type(misfit, answer);
+		break;
+	case TOO_LONG:
+		invalid(answer, NULL, where, "Invalid string: must be at most %d characters",
+		        (int)json_integer(misfit->schema, "maxLength", 0));
+		break;
+	case NOT_A_CHOICE:
+	case FITS:
 		break;
 	}
-	return true;
 }
 
 static bool check_metadata(const struct request *request, struct answer *answer)
@@ -141,67 +80,98 @@ static bool check_metadata(const struct request *request, struct answer *answer)
 
 		if (!starts_with(name, "metadata["))
 			continue;
-		if (++count > 50)
-			return invalid(answer, NULL, "metadata",
-			               "Metadata can have up to 50 keys.");
-		if (strlen(name) > strlen("metadata[]") + 40)
-			return invalid(answer, NULL, "metadata",
-			               "Metadata keys can be up to 40 characters long.");
+		if (++count > METADATA_KEYS_MAX)
+			return refuse_parameter(request, answer, "more than 50 keys",
+			                        "metadata");
+		if (strlen(name) > strlen("metadata[]") + METADATA_KEY_MAX)
+			return refuse_parameter(request, answer, "a key over 40 characters",
+			                        "metadata");
 	}
 	return true;
 }
 
-static bool check_required(const struct operation *operation, const struct request *request,
-                           struct answer *answer)
+/* Of a list the fields of each object are named, data.charge. */
+static bool can_expand(const struct operation *operation, const char *field)
 {
-	for (size_t i = 0; i < COUNT(operation->parameters); i++) {
-		const struct parameter *at = operation->parameters[i];
+	const cJSON *answers = spec_resolve(operation->answers);
+	const cJSON *properties = cJSON_GetObjectItemCaseSensitive(answers, "properties");
+	const cJSON *data = cJSON_GetObjectItemCaseSensitive(properties, "data");
 
-		for (; at && at->name; at++)
-			if (at->required && !form_value(&request->form, at->name))
-				return invalid(answer, "parameter_missing", at->name,
-				               "Missing required param: %s.", at->name);
+	if (data) {
+		if (!starts_with(field, "data."))
+			return false;
+		field += strlen("data.");
+		answers = spec_resolve(
+			cJSON_GetObjectItemCaseSensitive(spec_resolve(data), "items"));
+		properties = cJSON_GetObjectItemCaseSensitive(answers, "properties");
 	}
-	return true;
+	return cJSON_GetObjectItemCaseSensitive(
+		cJSON_GetObjectItemCaseSensitive(properties, field), "x-expandable");
 }
 
-static bool unknown_parameter(const struct request *request, enum fit fit, const char *name,
-                              struct answer *answer)
-{
-	char detail[160];
-
-	snprintf(detail, sizeof(detail), "parameter_unknown: %s", name);
-	ledger_request("violation", request, 0, detail);
-	if (fit == WANTS_LIST)
-		return invalid(answer, NULL, name, "Invalid array");
-	if (fit == WANTS_OBJECT)
-		return invalid(answer, NULL, name, "Invalid object");
-	return invalid(answer, "parameter_unknown", name, "Received unknown parameter: %s",
-	               name);
-}
-
-static bool check_expand(const struct operation *operation, const struct pair *pair,
+static bool check_expand(const struct operation *operation, const struct request *request,
                          struct answer *answer)
 {
-	return !starts_with(pair->name, "expand[") ||
-	       is_choice(operation->expands, pair->value) ||
-	       invalid(answer, NULL, pair->name, "This property cannot be expanded (%s).",
-	               pair->value);
+	for (size_t i = 0; i < request->form.count; i++) {
+		const struct pair *pair = &request->form.pairs[i];
+
+		if (starts_with(pair->name, "expand[") && !can_expand(operation, pair->value))
+			return refuse_parameter(request, answer, "cannot be expanded",
+			                        pair->name);
+	}
+	return true;
 }
 
 bool check_parameters(const struct operation *operation, const struct request *request,
                       struct answer *answer)
 {
-	for (size_t i = 0; i < request->form.count; i++) {
-		const struct pair *pair = &request->form.pairs[i];
-		enum fit fit;
-		const struct parameter *parameter = find_parameter(operation, pair->name, &fit);
+	struct misfit misfit;
+	const char *malformed;
+	cJSON *tree = form_tree(&request->form, &malformed);
 
-		if (!parameter)
-			return unknown_parameter(request, fit, pair->name, answer);
-		if (!check_value(parameter, pair, answer) ||
-		    !check_expand(operation, pair, answer))
-			return false;
+	if (malformed) {
+		misfit.kind = NOT_KNOWN;
+		keep_text(misfit.where, WHERE_SIZE, malformed);
+		refuse_misfit(request, &misfit, answer);
+	} else if (!schema_fits(operation->asks, tree, true, &misfit)) {
+		refuse_misfit(request, &misfit, answer);
 	}
-	return check_metadata(request, answer) && check_required(operation, request, answer);
+	cJSON_Delete(tree);
+	return misfit.kind == FITS && check_metadata(request, answer) &&
+	       check_expand(operation, request, answer);
+}
+
+/* ---- What the stand-in sends ---- */
+
+static void note_misfit(const struct request *request, const char *what,
+                        const struct misfit *misfit)
+{
+	char detail[WHERE_SIZE + 96];
+
+	snprintf(detail, sizeof(detail), "%s of the stand-in: %s: %s", what,
+	         misfit_names[misfit->kind], misfit->where);
+	note_violation(request, detail);
+}
+
+void check_answer(const struct operation *operation, const struct request *request,
+                  const struct answer *answer)
+{
+	cJSON *json = cJSON_Parse(answer->body);
+	struct misfit misfit;
+
+	if (!schema_fits(answer->status == 200 ? operation->answers : operation->refuses, json,
+	                 false, &misfit)) {
+		lock_state();
+		note_misfit(request, "answer", &misfit);
+		unlock_state();
+	}
+	cJSON_Delete(json);
+}
+
+void check_event(const struct request *request, const cJSON *event)
+{
+	struct misfit misfit;
+
+	if (!schema_fits(spec_schema("event"), event, false, &misfit))
+		note_misfit(request, "event", &misfit);
 }

@@ -30,14 +30,41 @@ static void answer_done(struct answer *answer)
 static void show_ledger(struct request *request, struct answer *answer, const cJSON *body)
 {
 	struct text text = {0};
+	int64_t since;
 
 	(void)body;
 	if (!form_decode(&request->form, request->query, strlen(request->query))) {
 		wrong(answer, "could not read the query");
 		return;
 	}
-	ledger_print(&text, form_value(&request->form, "order_id"));
+	since = form_integer(&request->form, "since", 0);
+	ledger_print(&text, form_value(&request->form, "order_id"),
+	             since > 0 ? (size_t)since : 0);
 	set_body(answer, 200, text.bytes);
+}
+
+static void show_violations(struct request *request, struct answer *answer, const cJSON *body)
+{
+	struct text text = {0};
+
+	(void)request;
+	(void)body;
+	violations_print(&text);
+	set_body(answer, 200, text.bytes);
+}
+
+/* The answer still comes, on this connection. */
+static void refuse_for(struct request *request, struct answer *answer, const cJSON *body)
+{
+	int64_t milliseconds = json_integer(body, "ms", 0);
+
+	(void)request;
+	if (milliseconds < 1 || milliseconds > 60000) {
+		wrong(answer, "wants ms, 1 to 60000");
+		return;
+	}
+	refuse_connections(milliseconds);
+	answer_done(answer);
 }
 
 static void set_scenario(struct request *request, struct answer *answer, const cJSON *body)
@@ -88,22 +115,65 @@ static void authenticate(struct request *request, struct answer *answer, const c
 	set_json(answer, 200, cJSON_Duplicate(intent->json, true));
 }
 
-static void settle(struct request *request, struct answer *answer, const cJSON *body)
+/* Whether a refund can fail for this reason. */
+static bool is_reason(const cJSON *reason)
+{
+	const cJSON *fields = cJSON_GetObjectItem(spec_schema("refund"), "properties");
+	struct misfit misfit;
+
+	return !reason || schema_fits(cJSON_GetObjectItem(fields, "failure_reason"), reason,
+	                              false, &misfit);
+}
+
+static void settle_payment(struct request *request, struct answer *answer, const cJSON *body)
 {
 	struct intent *intent = table_find(&intents, json_text(body, "payment_intent"));
-	struct refund *refund = table_find(&refunds, json_text(body, "refund"));
 	int result = read_result(body, "succeeded", "failed");
 
-	if (!intent == !refund || result < 0) {
-		wrong(answer, "wants payment_intent or refund, and result succeeded or failed");
-		return;
-	}
-	if (intent ? settle_intent(request, intent, result)
-	           : settle_refund(request, refund, result))
-		set_json(answer, 200,
-		         cJSON_Duplicate(intent ? intent->json : refund->json, true));
-	else
+	if (!intent || result < 0)
+		wrong(answer, "wants a payment_intent, and result succeeded or failed");
+	else if (!settle_intent(request, intent, result))
 		wrong(answer, "there is nothing to settle");
+	else
+		set_json(answer, 200, cJSON_Duplicate(intent->json, true));
+}
+
+static void settle_given_refund(struct request *request, struct answer *answer,
+                                const cJSON *body)
+{
+	struct refund *refund = table_find(&refunds, json_text(body, "refund"));
+	const cJSON *reason = cJSON_GetObjectItem(body, "reason");
+	int result = read_result(body, "succeeded", "failed");
+
+	if (!refund || result < 0 || !is_reason(reason))
+		wrong(answer, "wants a refund, result succeeded or failed, and perhaps reason");
+	else if (!settle_refund(request, refund, result, cJSON_GetStringValue(reason)))
+		wrong(answer, "there is nothing to settle");
+	else
+		set_json(answer, 200, cJSON_Duplicate(refund->json, true));
+}
+
+static void close_dispute(struct request *request, struct answer *answer, const cJSON *body)
+{
+	struct charge *charge = table_find(&charges, json_text(body, "charge"));
+	int result = read_result(body, "won", "lost");
+
+	if (!charge || result < 0)
+		wrong(answer, "wants a charge, and result won or lost");
+	else if (!settle_dispute(request, charge, result))
+		wrong(answer, "there is nothing to settle");
+	else
+		set_json(answer, 200, cJSON_Duplicate(charge->dispute, true));
+}
+
+static void settle(struct request *request, struct answer *answer, const cJSON *body)
+{
+	if (cJSON_HasObjectItem(body, "refund"))
+		settle_given_refund(request, answer, body);
+	else if (cJSON_HasObjectItem(body, "charge"))
+		close_dispute(request, answer, body);
+	else
+		settle_payment(request, answer, body);
 }
 
 static void refund_elsewhere(struct request *request, struct answer *answer, const cJSON *body)
@@ -215,6 +285,8 @@ static void fill_sink(struct request *request, struct answer *answer)
 
 static const struct control controls[] = {
 	{"GET", "/_fake/ledger", show_ledger},
+	{"GET", "/_fake/violations", show_violations},
+	{"POST", "/_fake/refuse", refuse_for},
 	{"POST", "/_fake/scenario", set_scenario},
 	{"GET", "/_fake/scenario", show_scenario},
 	{"POST", "/_fake/authenticate", authenticate},

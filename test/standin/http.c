@@ -1,32 +1,22 @@
-/* http.c: a small HTTP/1.1 server on loopback, one thread per connection. */
+/* http.c: the requests of one connection, HTTP/1.1. */
 #include "standin.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <pthread.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define HEAD_MAX (64 * 1024)
-#define CONNECTIONS_MAX 512
-#define IDLE_SECONDS 75
+#define HANG_STEP 100
 
 struct connection {
 	int socket;
 	uint64_t number;
 	struct text in; /* read and not yet used */
+	bool doomed;    /* the next request on it is cut, as if it had been idle too long */
 };
-
-static int listener = -1;
-static pthread_t acceptor;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t one_less = PTHREAD_COND_INITIALIZER;
-static int sockets[CONNECTIONS_MAX]; /* -1: free */
-static size_t open_count;
-static uint64_t accepted;
 
 /* ---- Reading ---- */
 
@@ -153,6 +143,16 @@ static void reset_connection(int socket)
 	setsockopt(socket, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 }
 
+/* Until the caller gives up, or the time is over. */
+static void hang(const struct connection *connection, int64_t milliseconds)
+{
+	struct pollfd caller = {.fd = connection->socket, .events = POLLRDHUP};
+
+	for (int64_t left = milliseconds; left > 0 && !stopping(); left -= HANG_STEP)
+		if (poll(&caller, 1, (int)(left < HANG_STEP ? left : HANG_STEP)) != 0)
+			return;
+}
+
 /* False: the connection ends here. */
 static bool write_answer(struct connection *connection, const struct request *request,
                          const struct answer *answer)
@@ -160,7 +160,9 @@ static bool write_answer(struct connection *connection, const struct request *re
 	struct text out = {0};
 	bool whole = answer->ending == SEND;
 
-	if (answer->ending == CUT) {
+	if (answer->ending == HANG)
+		hang(connection, answer->hang_milliseconds);
+	if (answer->ending == CUT || answer->ending == HANG) {
 		reset_connection(connection->socket);
 		return false;
 	}
@@ -212,6 +214,7 @@ static bool serve_request(struct connection *connection, struct request *request
 
 	if (!head_length)
 		return false;
+	connection_busy(connection->number, true);
 
 	char *head = take(head_length + 1);
 
@@ -223,130 +226,29 @@ static bool serve_request(struct connection *connection, struct request *request
 	free(head);
 	if (refused)
 		return refuse_head(connection, request, answer, refused);
-	if (cut_unread(request)) {
+	if (cut_unread(request, connection->doomed)) {
 		reset_connection(connection->socket);
 		return false;
 	}
 	if (!read_body(connection, request, body_length))
 		return false;
 	answer_request(request, answer);
+	connection->doomed = connection->doomed || answer->last_here;
 	return write_answer(connection, request, answer);
 }
 
-static void *serve_connection(void *argument)
+void serve_connection(int socket, uint64_t number)
 {
-	struct connection *connection = argument;
+	struct connection connection = {.socket = socket, .number = number};
 	bool more = true;
 
 	while (more && !stopping()) {
-		struct request request = {.connection = connection->number,
-		                          .subject.amount = -1};
+		struct request request = {.connection = number, .subject.amount = -1};
 		struct answer answer = {0};
 
-		more = serve_request(connection, &request, &answer);
+		more = serve_request(&connection, &request, &answer) && !refusing();
+		connection_busy(number, false);
 		clear_request(&request, &answer);
 	}
-	pthread_mutex_lock(&lock);
-	for (size_t i = 0; i < CONNECTIONS_MAX; i++)
-		if (sockets[i] == connection->socket)
-			sockets[i] = -1;
-	close(connection->socket);
-	open_count--;
-	pthread_cond_signal(&one_less);
-	pthread_mutex_unlock(&lock);
-	free(connection->in.bytes);
-	free(connection);
-	return NULL;
-}
-
-/* ---- The listener ---- */
-
-/* False: there are too many. */
-static bool remember(int socket)
-{
-	pthread_mutex_lock(&lock);
-	for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
-		if (sockets[i] < 0) {
-			sockets[i] = socket;
-			open_count++;
-			pthread_mutex_unlock(&lock);
-			return true;
-		}
-	}
-	pthread_mutex_unlock(&lock);
-	return false;
-}
-
-static void start_connection(int socket)
-{
-	const struct timeval idle = {IDLE_SECONDS, 0};
-	struct connection *connection;
-	pthread_attr_t attributes;
-	pthread_t thread;
-
-	if (!remember(socket)) {
-		close(socket);
-		return;
-	}
-	setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &idle, sizeof(idle));
-	connection = take(sizeof(*connection));
-	connection->socket = socket;
-	connection->number = ++accepted;
-	pthread_attr_init(&attributes);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	if (pthread_create(&thread, &attributes, serve_connection, connection) != 0) {
-		fputs("could not start a thread\n", stderr);
-		abort();
-	}
-	pthread_attr_destroy(&attributes);
-}
-
-static void *accept_all(void *nothing)
-{
-	while (!stopping()) {
-		int socket = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-
-		if (socket >= 0)
-			start_connection(socket);
-		else if (errno != EINTR && errno != ECONNABORTED)
-			pause_for(20);
-	}
-	return nothing;
-}
-
-bool http_start(uint16_t *port)
-{
-	struct sockaddr_in address = {
-		.sin_family = AF_INET,
-		.sin_port = htons(*port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-	socklen_t size = sizeof(address);
-	int on = 1;
-
-	for (size_t i = 0; i < CONNECTIONS_MAX; i++)
-		sockets[i] = -1;
-	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof(address)) != 0 ||
-	    listen(listener, 256) != 0 ||
-	    getsockname(listener, (struct sockaddr *)&address, &size) != 0)
-		return false;
-	*port = ntohs(address.sin_port);
-	return pthread_create(&acceptor, NULL, accept_all, NULL) == 0;
-}
-
-/* After stop_pauses: wakes every thread at its socket and waits for it. */
-void http_stop(void)
-{
-	shutdown(listener, SHUT_RDWR);
-	pthread_join(acceptor, NULL);
-	close(listener);
-	pthread_mutex_lock(&lock);
-	for (size_t i = 0; i < CONNECTIONS_MAX; i++)
-		if (sockets[i] >= 0)
-			shutdown(sockets[i], SHUT_RDWR);
-	while (open_count)
-		pthread_cond_wait(&one_less, &lock);
-	pthread_mutex_unlock(&lock);
+	free(connection.in.bytes);
 }

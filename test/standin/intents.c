@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct intent *target_intent(const struct request *request, struct answer *answer)
+struct intent *target_intent(const struct request *request, struct answer *answer)
 {
 	struct intent *intent = table_find(&intents, request->target);
 
@@ -28,19 +28,10 @@ static bool check_attempt(const struct request *request, struct answer *answer, 
                           bool needs_return_url)
 {
 	static const char *const only_confirmed[] = {"off_session", "error_on_requires_action",
-	                                             "return_url", "mandate_data"};
+	                                             "return_url"};
 	const struct form *form = &request->form;
-	const char *capture = form_value(form, "capture_method");
 	const char *method = form_value(form, "payment_method");
 
-	if (capture && strcmp(capture, "manual") == 0)
-		return invalid(answer, NULL, "capture_method",
-		               "Manual capture is not available here.");
-	if (form_value(form, "payment_method_data[type]") ||
-	    form_value(form, "confirmation_token"))
-		return invalid(
-			answer, NULL, "payment_method",
-			"Only payment_method is taken here, with a test payment method.");
 	for (size_t i = 0; i < COUNT(only_confirmed) && !confirms; i++)
 		if (form_value(form, only_confirmed[i]))
 			return invalid(answer, NULL, only_confirmed[i],
@@ -79,14 +70,8 @@ static bool redirects_possible(const struct form *form)
 static bool check_create(const struct request *request, struct answer *answer)
 {
 	const struct form *form = &request->form;
-	const char *redirects = "automatic_payment_methods[allow_redirects]";
 	bool automatic = form_true(form, "automatic_payment_methods[enabled]");
 
-	if (form_value(form, redirects) &&
-	    !form_value(form, "automatic_payment_methods[enabled]"))
-		return invalid(answer, "parameter_missing",
-		               "automatic_payment_methods[enabled]",
-		               "Missing required param: automatic_payment_methods[enabled].");
 	if (automatic && has_list(form, "payment_method_types["))
 		return invalid(answer, NULL, "payment_method_types",
 		               "You may only specify one of these parameters: "
@@ -116,11 +101,15 @@ static void attach_method(struct intent *intent, const char *method)
 
 static void copy_fields(struct intent *intent, const struct form *form)
 {
-	static const char *const texts[] = {
-		"capture_method",     "confirmation_method",  "customer",
-		"description",        "on_behalf_of",         "receipt_email",
-		"setup_future_usage", "statement_descriptor", "statement_descriptor_suffix",
-		"transfer_group"};
+	static const char *const texts[] = {"capture_method",
+	                                    "confirmation_method",
+	                                    "customer",
+	                                    "description",
+	                                    "receipt_email",
+	                                    "setup_future_usage",
+	                                    "statement_descriptor",
+	                                    "statement_descriptor_suffix",
+	                                    "transfer_group"};
 	static const char *const objects[] = {"metadata", "shipping"};
 
 	for (size_t i = 0; i < COUNT(texts); i++) {
@@ -178,11 +167,14 @@ void create_intent(struct request *request, struct answer *answer)
 		json_set(intent->json, "automatic_payment_methods", automatic);
 	}
 	attach_method(intent, form_value(form, "payment_method"));
+	describe(&request->subject, intent, NULL, NULL);
+	if (webhook_options.created)
+		send_event(request, "payment_intent.created", intent->json, &request->subject,
+		           NULL);
 	if (confirms) {
 		try_payment(request, intent, answer);
 		return;
 	}
-	describe(&request->subject, intent, NULL, NULL);
 	ledger_request("executed", request, 200, NULL);
 	answer_object(request, answer, cJSON_Duplicate(intent->json, true));
 }
@@ -218,7 +210,8 @@ void confirm_intent(struct request *request, struct answer *answer)
 void cancel_intent(struct request *request, struct answer *answer)
 {
 	static const char *const allowed[] = {"requires_payment_method",
-	                                      "requires_confirmation", "requires_action", NULL};
+	                                      "requires_confirmation", "requires_action",
+	                                      "requires_capture", NULL};
 	struct intent *intent = target_intent(request, answer);
 
 	if (!intent)
@@ -231,6 +224,7 @@ void cancel_intent(struct request *request, struct answer *answer)
 			object_status(intent->json));
 		return;
 	}
+	let_money_go(intent);
 	json_set_text(intent->json, "status", "canceled");
 	json_set_integer(intent->json, "canceled_at", now_seconds());
 	json_set_text(intent->json, "cancellation_reason",

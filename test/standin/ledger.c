@@ -9,9 +9,13 @@ struct entry {
 	char *line;
 };
 
+#define VIOLATIONS_KEPT 100
+
 static struct entry *entries;
 static size_t entry_count;
 static size_t entry_room;
+static char *violations[VIOLATIONS_KEPT]; /* the first ones since the program began */
+static size_t violation_count;
 
 static void text_or_null(cJSON *entry, const char *name, const char *text)
 {
@@ -79,6 +83,29 @@ void ledger_request(const char *kind, const struct request *request, int status,
 	append(entry, request->subject.order_id);
 }
 
+void note_violation(const struct request *request, const char *detail)
+{
+	ledger_request("violation", request, 0, detail);
+	if (violation_count < VIOLATIONS_KEPT)
+		violations[violation_count] = copy_text(entries[entry_count - 1].line);
+	violation_count++;
+}
+
+void violations_print(struct text *text)
+{
+	text_printf(text, "{\"count\":%zu,\"violations\":[", violation_count);
+	for (size_t i = 0; i < violation_count && i < VIOLATIONS_KEPT; i++)
+		text_printf(text, "%s%s", i ? ",\n" : "", violations[i]);
+	text_printf(text, "]}");
+}
+
+void clear_violations(void)
+{
+	for (size_t i = 0; i < violation_count && i < VIOLATIONS_KEPT; i++)
+		free(violations[i]);
+	violation_count = 0;
+}
+
 void ledger_event(const struct subject *subject, const char *event, const char *type,
                   int attempt, int status)
 {
@@ -91,12 +118,12 @@ void ledger_event(const struct subject *subject, const char *event, const char *
 	append(entry, subject->order_id);
 }
 
-void ledger_print(struct text *text, const char *order_id)
+void ledger_print(struct text *text, const char *order_id, size_t since)
 {
 	bool first = true;
 
 	text_printf(text, "{\"entries\":[");
-	for (size_t i = 0; i < entry_count; i++) {
+	for (size_t i = since; i < entry_count; i++) {
 		if (order_id && strcmp(order_id, entries[i].order_id) != 0)
 			continue;
 		text_printf(text, "%s%s", first ? "" : ",\n", entries[i].line);

@@ -115,6 +115,7 @@ static int run(uint16_t port)
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	api_start();
 	webhooks_start();
 
 	bool started = http_start(&port);
@@ -132,7 +133,9 @@ static int run(uint16_t port)
 	webhooks_stop();
 	lock_state();
 	forget_everything();
+	clear_violations();
 	unlock_state();
+	spec_stop();
 	return started ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

@@ -16,12 +16,11 @@ static const char intent_shape[] =
 	"\"currency\":\"\",\"customer\":null,\"description\":null,\"last_payment_error\":null,"
 	"\"latest_charge\":null,\"livemode\":false,\"metadata\":{},\"next_action\":null,"
 	"\"on_behalf_of\":null,\"payment_method\":null,"
-	"\"payment_method_configuration_details\":null,\"payment_method_options\":{},"
+	"\"payment_method_options\":{},"
 	"\"payment_method_types\":[\"card\"],\"processing\":null,\"receipt_email\":null,"
-	"\"review\":null,\"setup_future_usage\":null,\"shipping\":null,\"source\":null,"
+	"\"review\":null,\"setup_future_usage\":null,\"shipping\":null,"
 	"\"statement_descriptor\":null,\"statement_descriptor_suffix\":null,"
-	"\"status\":\"requires_payment_method\",\"transfer_data\":null,\"transfer_group\":null,"
-	"\"customer_account\":null,\"excluded_payment_method_types\":null}";
+	"\"status\":\"requires_payment_method\",\"transfer_data\":null,\"transfer_group\":null}";
 
 static const char charge_shape[] =
 	"{\"id\":\"\",\"object\":\"charge\",\"amount\":0,\"amount_captured\":0,"
@@ -40,7 +39,7 @@ static const char charge_shape[] =
 	"\"exp_month\":8,\"exp_year\":2030,\"funding\":\"credit\",\"last4\":\"4242\","
 	"\"network\":\"visa\"},\"type\":\"card\"},\"receipt_email\":null,"
 	"\"receipt_number\":null,\"receipt_url\":null,\"refunded\":false,\"review\":null,"
-	"\"shipping\":null,\"source\":null,\"source_transfer\":null,"
+	"\"shipping\":null,\"source_transfer\":null,"
 	"\"statement_descriptor\":null,\"statement_descriptor_suffix\":null,"
 	"\"status\":\"\",\"transfer_data\":null,\"transfer_group\":null}";
 
@@ -193,6 +192,7 @@ static void release_charge(void *value)
 	struct charge *charge = value;
 
 	cJSON_Delete(charge->json);
+	cJSON_Delete(charge->dispute);
 	free(charge);
 }
 

@@ -43,7 +43,7 @@ static bool can_refund(const struct charge *charge, int64_t amount, int64_t left
 {
 	const char *id = object_id(charge->json);
 
-	if (strcmp(object_status(charge->json), "succeeded") != 0)
+	if (!cJSON_IsTrue(cJSON_GetObjectItem(charge->json, "captured")))
 		refuse(answer, &(struct error){400, NULL, NULL, "payment_intent"},
 		       "This PaymentIntent (%s) does not have a successful charge to refund.",
 		       object_id(charge->intent->json));

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HANG_DEFAULT (10 * 60 * 1000)
+
 struct rule {
 	char *method;   /* NULL: any */
 	char *path;     /* NULL: any of Stripe's */
@@ -22,23 +24,27 @@ int64_t settle_delay = 1000;
 static struct rule *rules;
 static size_t rule_count;
 
+enum effect { NONE, DONE, DONE_IF_AFTER };
+
 struct fault_name {
 	const char *name;
 	enum fault_kind kind;
-	bool effect;
+	enum effect effect;
 };
 
 static const struct fault_name fault_names[] = {
-	{"latency", LATENCY, true},
-	{"reset", RESET, false}, /* with "when":"after" there is an effect */
-	{"half_body", HALF_BODY_FAULT, true},
-	{"half_headers", HALF_HEADERS_FAULT, true},
-	{"status", STATUS, false},
-	{"html502", HTML502, false},
-	{"broken_json", BROKEN_JSON, true},
-	{"empty", EMPTY, true},
-	{"wrong_amount", WRONG_AMOUNT, true},
-	{"black_hole", BLACK_HOLE, false},
+	{"latency", LATENCY, DONE},
+	{"reset", RESET, DONE_IF_AFTER},
+	{"half_body", HALF_BODY_FAULT, DONE},
+	{"half_headers", HALF_HEADERS_FAULT, DONE},
+	{"status", STATUS, NONE},
+	{"html502", HTML502, NONE},
+	{"broken_json", BROKEN_JSON, DONE},
+	{"empty", EMPTY, DONE},
+	{"wrong_amount", WRONG_AMOUNT, DONE},
+	{"black_hole", BLACK_HOLE, NONE},
+	{"idle_close", IDLE_CLOSE, DONE},
+	{"refused", REFUSED, DONE_IF_AFTER},
 };
 
 static const char *const mode_names[] = {
@@ -86,34 +92,46 @@ static const char *read_when(const cJSON *json, struct fault *fault)
 	return "unknown when";
 }
 
+static const struct fault_name *find_fault(const char *name)
+{
+	for (size_t i = 0; name && i < COUNT(fault_names); i++)
+		if (strcmp(fault_names[i].name, name) == 0)
+			return &fault_names[i];
+	return NULL;
+}
+
+/* What the fault does to the operation, where the rule does not say. */
+static void read_effect(const cJSON *json, enum effect usual, struct fault *fault)
+{
+	const cJSON *effect = cJSON_GetObjectItemCaseSensitive(json, "effect");
+	const cJSON *saved = cJSON_GetObjectItemCaseSensitive(json, "saved");
+
+	fault->effect = usual == DONE || (usual == DONE_IF_AFTER && fault->when == AFTER);
+	if (effect)
+		fault->effect = cJSON_IsTrue(effect);
+	fault->saved =
+		saved ? cJSON_IsTrue(saved) : fault->kind == STATUS && fault->status == 500;
+}
+
 static const char *read_fault(const cJSON *json, struct fault *fault)
 {
 	static const char *const names[] = {
 		"fault",        "ms",          "when", "status",   "effect", "saved",
 		"should_retry", "retry_after", "code", "currency", NULL};
-	const char *name = json_text(json, "fault");
-	const struct fault_name *found = NULL;
+	const struct fault_name *found = find_fault(json_text(json, "fault"));
+	const char *wrong;
 
 	if (!cJSON_IsObject(json) || !only_knows(json, names))
 		return "unknown field in do";
-	for (size_t i = 0; name && i < COUNT(fault_names); i++)
-		if (strcmp(fault_names[i].name, name) == 0)
-			found = &fault_names[i];
 	if (!found)
 		return "unknown fault";
-
-	const char *wrong = (fault->kind = found->kind, read_when(json, fault));
-	const cJSON *effect = cJSON_GetObjectItemCaseSensitive(json, "effect");
-	const cJSON *saved = cJSON_GetObjectItemCaseSensitive(json, "saved");
-
 	fault->name = found->name;
-	fault->effect =
-		effect ? cJSON_IsTrue(effect)
-		       : found->effect || (found->kind == RESET && fault->when == AFTER);
-	fault->milliseconds = json_integer(json, "ms", 0);
+	fault->kind = found->kind;
+	wrong = read_when(json, fault);
 	fault->status = (int)json_integer(json, "status", 500);
-	fault->saved =
-		saved ? cJSON_IsTrue(saved) : found->kind == STATUS && fault->status == 500;
+	read_effect(json, found->effect, fault);
+	fault->milliseconds =
+		json_integer(json, "ms", found->kind == BLACK_HOLE ? HANG_DEFAULT : 0);
 	fault->retry_after = json_integer(json, "retry_after", -1);
 	keep_text(fault->should_retry, sizeof(fault->should_retry),
 	          json_text(json, "should_retry"));
@@ -148,8 +166,8 @@ static const char *read_rule(const cJSON *json, struct rule *rule)
 static const char *read_webhooks(const cJSON *json, struct webhook_options *options)
 {
 	static const char *const names[] = {
-		"mode",         "stale",         "wrong_secret", "rotated",
-		"unknown_type", "before_answer", "livemode",     NULL};
+		"mode",         "stale",         "wrong_secret", "rotated",  "created",
+		"unknown_type", "before_answer", "livemode",     "delay_ms", NULL};
 	const char *mode = json_text(json, "mode");
 	size_t i = 0;
 
@@ -167,6 +185,8 @@ static const char *read_webhooks(const cJSON *json, struct webhook_options *opti
 		.unknown_type = json_true(json, "unknown_type"),
 		.before_answer = json_true(json, "before_answer"),
 		.livemode = json_true(json, "livemode"),
+		.created = json_true(json, "created"),
+		.delay = json_integer(json, "delay_ms", 0),
 	};
 	return NULL;
 }

@@ -68,7 +68,8 @@ static void give_back(struct charge *charge, int64_t amount)
 }
 
 /* A refund that has succeeded can still fail; one that has failed stays so. */
-bool settle_refund(struct request *request, struct refund *refund, bool succeeds)
+bool settle_refund(struct request *request, struct refund *refund, bool succeeds,
+                   const char *reason)
 {
 	char before[32];
 	struct charge *charge = refund->charge;
@@ -78,7 +79,8 @@ bool settle_refund(struct request *request, struct refund *refund, bool succeeds
 		return false;
 	json_set_text(refund->json, "status", succeeds ? "succeeded" : "failed");
 	if (!succeeds) {
-		json_set_text(refund->json, "failure_reason", "expired_or_canceled_card");
+		json_set_text(refund->json, "failure_reason",
+		              reason ? reason : "expired_or_canceled_card");
 		give_back(charge, json_integer(refund->json, "amount", 0));
 	}
 	describe(&request->subject, charge->intent, charge, refund);
@@ -89,13 +91,12 @@ bool settle_refund(struct request *request, struct refund *refund, bool succeeds
 	return true;
 }
 
-static void open_dispute(struct request *request, struct charge *charge)
+static cJSON *new_dispute(const struct charge *charge)
 {
 	cJSON *dispute = cJSON_CreateObject();
 	char id[ID_SIZE];
 
 	new_id(id, "du_", 24);
-	json_set(charge->json, "disputed", cJSON_CreateTrue());
 	cJSON_AddStringToObject(dispute, "id", id);
 	cJSON_AddStringToObject(dispute, "object", "dispute");
 	json_set_integer(dispute, "amount", json_integer(charge->json, "amount", 0));
@@ -107,9 +108,25 @@ static void open_dispute(struct request *request, struct charge *charge)
 	json_set_text(dispute, "payment_intent", object_id(charge->intent->json));
 	cJSON_AddStringToObject(dispute, "reason", "fraudulent");
 	cJSON_AddStringToObject(dispute, "status", "needs_response");
+	return dispute;
+}
+
+static void open_dispute(struct request *request, struct charge *charge)
+{
+	charge->dispute = new_dispute(charge);
+	json_set(charge->json, "disputed", cJSON_CreateTrue());
 	describe(&request->subject, charge->intent, charge, NULL);
-	send_event(request, "charge.dispute.created", dispute, &request->subject, NULL);
-	cJSON_Delete(dispute);
+	send_event(request, "charge.dispute.created", charge->dispute, &request->subject, NULL);
+}
+
+bool settle_dispute(struct request *request, struct charge *charge, bool won)
+{
+	if (!charge->dispute || strcmp(object_status(charge->dispute), "needs_response") != 0)
+		return false;
+	json_set_text(charge->dispute, "status", won ? "won" : "lost");
+	describe(&request->subject, charge->intent, charge, NULL);
+	send_event(request, "charge.dispute.closed", charge->dispute, &request->subject, NULL);
+	return true;
 }
 
 static void settle(const char *id)
@@ -122,7 +139,8 @@ static void settle(const char *id)
 	if (intent)
 		settle_intent(&nobody, intent, true);
 	else if (refund)
-		settle_refund(&nobody, refund, refund->charge->outcome->refund != REFUND_FAILS);
+		settle_refund(&nobody, refund, refund->charge->outcome->refund != REFUND_FAILS,
+		              NULL);
 	else if (charge)
 		open_dispute(&nobody, charge);
 }

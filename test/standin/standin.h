@@ -3,75 +3,11 @@
 #ifndef STANDIN_H
 #define STANDIN_H
 
-#include <cjson/cJSON.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "util.h"
 
-#define PRINTF_LIKE(at, first) __attribute__((format(printf, at, first)))
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-#define ID_SIZE 48
 #define BODY_MAX (1024 * 1024)
 #define AMOUNT_MAX 99999999
 #define API_VERSION "2026-07-29.dahlia"
-
-/* ---- util.c: memory, text, time, digests ---- */
-
-struct text {
-	char *bytes; /* always ends in a zero byte once something was added */
-	size_t length;
-	size_t room;
-};
-
-void text_add(struct text *text, const char *bytes, size_t length);
-void text_printf(struct text *text, const char *format, ...) PRINTF_LIKE(2, 3);
-
-void *take(size_t size);           /* zeroed; ends the program when there is no memory */
-char *copy_text(const char *text); /* NULL for NULL; the caller frees it */
-void keep_text(char *to, size_t size, const char *text); /* cut to size; NULL is "" */
-bool starts_with(const char *text, const char *prefix);
-void new_id(char id[ID_SIZE], const char *prefix, size_t letters);
-
-void lock_state(void);
-void unlock_state(void);
-void wait_for_change(void); /* locked; lets go of the lock meanwhile */
-void state_changed(void);
-int64_t now_seconds(void);      /* unix time on the stand-in's own clock */
-int64_t now_milliseconds(void); /* for due times; moves with the same clock */
-void advance_clock(int64_t seconds);
-void pause_for(int64_t milliseconds); /* returns early when the program ends */
-bool stopping(void);
-void stop_pauses(void);
-
-void sha256_hex(const char *bytes, size_t length, char hex[65]);
-void hmac_hex(const char *secret, const char *bytes, size_t length, char hex[65]);
-
-const char *json_text(const cJSON *object, const char *name); /* NULL if absent or no string */
-int64_t json_integer(const cJSON *object, const char *name, int64_t otherwise);
-void json_set(cJSON *object, const char *name, cJSON *item);
-void json_set_text(cJSON *object, const char *name, const char *text); /* NULL: null */
-void json_set_integer(cJSON *object, const char *name, int64_t number);
-
-/* ---- table.c: values by text key, in order of entry ---- */
-
-struct row {
-	char *key;
-	void *value; /* NULL after table_remove */
-};
-
-struct table {
-	struct row *rows;
-	size_t count;
-	size_t room;
-	size_t *slots;
-	size_t slot_count;
-};
-
-void table_put(struct table *table, const char *key, void *value);
-void *table_find(const struct table *table, const char *key);
-void table_remove(struct table *table, const char *key);
-void table_clear(struct table *table, void (*release)(void *));
 
 /* ---- Requests and answers ---- */
 
@@ -117,7 +53,13 @@ struct request {
 	struct subject subject;
 };
 
-enum ending { SEND, CUT, HALF_HEADERS, HALF_BODY };
+enum ending {
+	SEND,
+	CUT,
+	HANG, /* never answers; ends when the caller does */
+	HALF_HEADERS,
+	HALF_BODY
+};
 
 struct answer {
 	int status;
@@ -126,20 +68,28 @@ struct answer {
 	const char *content_type; /* NULL: JSON */
 	struct text headers;      /* further header lines, each with its CRLF */
 	enum ending ending;
-	bool save; /* keep under the idempotency key */
+	int64_t hang_milliseconds;
+	bool last_here; /* the next request on this connection is cut unread */
+	bool save;      /* keep under the idempotency key */
 	char should_retry[8];
 };
 
 void set_body(struct answer *answer, int status, char *body);  /* takes body over */
 void set_json(struct answer *answer, int status, cJSON *json); /* takes json over */
 
-/* ---- head.c, http.c, api.c, control.c ---- */
+/* ---- head.c, http.c, listen.c, api.c, control.c ---- */
 
 /* 0: understood; else the status of the refusal. Cuts the head into pieces. */
 int parse_head(struct request *request, char *head, size_t *body_length);
+void serve_connection(int socket, uint64_t number);
+void connection_busy(uint64_t number, bool busy); /* an idle one may be closed any time */
 bool http_start(uint16_t *port);
 void http_stop(void);
-bool cut_unread(struct request *request); /* a rule says: reset before the body is read */
+void refuse_connections(int64_t milliseconds); /* also ends those that are idle */
+bool refusing(void);
+void api_start(void);
+/* True: this request is to be cut before its body is read. */
+bool cut_unread(struct request *request, bool doomed);
 void answer_request(struct request *request, struct answer *answer);
 void answer_control(struct request *request, struct answer *answer);
 void forget_everything(void); /* locked */
@@ -151,7 +101,9 @@ struct settings {
 };
 extern struct settings settings;
 
-/* ---- form.c, params.c, check.c ---- */
+/* ---- form.c, tree.c ---- */
+
+#define PARAMETERS_MAX 1000
 
 bool form_decode(struct form *form, const char *text, size_t length);
 void form_clear(struct form *form);
@@ -160,34 +112,46 @@ int64_t form_integer(const struct form *form, const char *name, int64_t otherwis
 bool form_true(const struct form *form, const char *name);
 cJSON *form_object(const struct form *form, const char *name); /* NULL if absent */
 void form_digest(const struct form *form, char hex[65]);
+/* Every leaf is a text; a list is an object with numbers as names. wrong becomes the first
+ * name that is malformed or contradicts another, or NULL. */
+cJSON *form_tree(const struct form *form, const char **wrong);
 
-enum type { TEXT, INTEGER, BOOLEAN, CHOICE, OPEN };
-
-/* [] stands for a list index, [*] for any one key, [**] for any keys below. */
-struct parameter {
-	const char *name;
-	enum type type;
-	const char *choices; /* CHOICE: "a|b" */
-	size_t max;          /* TEXT: longest value, 0 is 5000 */
-	bool required;
-	bool empty; /* an empty value unsets the field */
-};
+/* ---- spec.c, schema.c, check.c ---- */
 
 struct operation {
 	const char *method;
-	const char *path; /* {} stands for the id */
-	const struct parameter *parameters[3];
-	const char *expands; /* "a|b": what expand[] may name */
+	const char *path;                                            /* as in openapi.json */
 	void (*run)(struct request *request, struct answer *answer); /* locked */
+	const cJSON *asks, *answers, *refuses; /* schemas; spec_start sets them */
 };
 
-extern const struct parameter create_parameters[], confirm_parameters[], cancel_parameters[],
-	payment_parameters[], refund_parameters[], list_intents_parameters[],
-	list_refunds_parameters[], read_parameters[], read_intent_parameters[];
+void spec_start(struct operation *operations, size_t count);
+void spec_stop(void);
+const cJSON *spec_resolve(const cJSON *json); /* what a $ref leads to */
+const cJSON *spec_schema(const char *name);   /* NULL: there is none */
 
-/* False: answer holds the refusal, which is not saved under the key. */
+#define WHERE_SIZE 256
+
+enum misfit_kind { FITS, NOT_THERE, NOT_KNOWN, NOT_OF_TYPE, NOT_A_CHOICE, TOO_LONG, IS_EMPTY };
+
+struct misfit {
+	enum misfit_kind kind;
+	char where[WHERE_SIZE];
+	const cJSON *schema;
+};
+
+bool schema_fits(const cJSON *schema, const cJSON *value, bool is_form, struct misfit *misfit);
+
+/* Locked. False: answer holds the refusal, which is not saved under the key. */
 bool check_parameters(const struct operation *operation, const struct request *request,
                       struct answer *answer);
+/* What the stand-in itself sends; a fault of it is a violation like any other. */
+void check_answer(const struct operation *operation, const struct request *request,
+                  const struct answer *answer);
+void check_event(const struct request *request, const cJSON *event); /* locked */
+
+/* ---- currency.c ---- */
+
 bool check_amount(const char *currency, int64_t amount, struct answer *answer);
 
 /* ---- errors.c: {"error":{...}} ---- */
@@ -231,6 +195,7 @@ extern const struct outcome authentication_failed, authentication_required, fail
 
 struct charge {
 	cJSON *json;
+	cJSON *dispute; /* or NULL */
 	struct intent *intent;
 	const struct outcome *outcome;
 };
@@ -267,17 +232,20 @@ void answer_list(const struct request *request, struct answer *answer,
 void answer_object(const struct request *request, struct answer *answer, cJSON *json);
 void clear_objects(void);
 
-/* ---- intents.c, attempts.c, refunds.c, settle.c. All locked. ---- */
+/* ---- intents.c, attempts.c, capture.c, refunds.c, settle.c. All locked. ---- */
 
 void create_intent(struct request *request, struct answer *answer);
 void read_intent(struct request *request, struct answer *answer);
 void list_intents(struct request *request, struct answer *answer);
 void confirm_intent(struct request *request, struct answer *answer);
+void capture_intent(struct request *request, struct answer *answer);
 void cancel_intent(struct request *request, struct answer *answer);
 void create_refund(struct request *request, struct answer *answer);
 void read_refund(struct request *request, struct answer *answer);
 void list_refunds(struct request *request, struct answer *answer);
 void read_charge(struct request *request, struct answer *answer);
+
+struct intent *target_intent(const struct request *request, struct answer *answer);
 
 struct attempt {
 	struct request *request;
@@ -290,12 +258,20 @@ struct attempt {
 void attempt_payment(const struct attempt *attempt, struct answer *answer);
 void complete_payment(struct request *request, struct intent *intent);
 void fail_payment(struct request *request, struct intent *intent, const struct outcome *why);
-#define EVERYTHING INT64_MIN /* as an amount: all that is left */
+void executed(struct request *request, const struct intent *intent, const struct charge *charge,
+              int status);
+void hold_money(struct request *request, struct intent *intent);
+void take_money(struct request *request, struct intent *intent, int64_t amount);
+void let_money_go(struct intent *intent); /* if any is held */
+#define EVERYTHING INT64_MIN              /* as an amount: all that is left */
 void refund_charge(struct request *request, struct answer *answer, struct charge *charge,
                    int64_t amount);
 
 bool settle_intent(struct request *request, struct intent *intent, bool succeeds);
-bool settle_refund(struct request *request, struct refund *refund, bool succeeds);
+/* reason: why it fails; NULL for the usual one. */
+bool settle_refund(struct request *request, struct refund *refund, bool succeeds,
+                   const char *reason);
+bool settle_dispute(struct request *request, struct charge *charge, bool won);
 void settle_later(const char *id); /* an intent, refund or (for a dispute) charge */
 int64_t settle_due(void);          /* does what is due; milliseconds until the next */
 void clear_settlements(void);
@@ -313,9 +289,14 @@ void clear_idempotency(void);
 
 void ledger_request(const char *kind, const struct request *request, int status,
                     const char *detail);
+/* A rule of the house was broken. Outlives a reset; see GET /_fake/violations. */
+void note_violation(const struct request *request, const char *detail);
+void violations_print(struct text *text);
+void clear_violations(void);
 void ledger_event(const struct subject *subject, const char *event, const char *type,
                   int attempt, int status);
-void ledger_print(struct text *text, const char *order_id); /* NULL: all */
+/* order_id: NULL for all; since: how many entries are left out at the start. */
+void ledger_print(struct text *text, const char *order_id, size_t since);
 void clear_ledger(void);
 
 /* ---- scenario.c. All locked. ---- */
@@ -331,7 +312,9 @@ enum fault_kind {
 	BROKEN_JSON,
 	EMPTY,
 	WRONG_AMOUNT,
-	BLACK_HOLE
+	BLACK_HOLE,
+	IDLE_CLOSE,
+	REFUSED
 };
 enum moment { BEFORE_READ, BEFORE, AFTER };
 
@@ -359,7 +342,8 @@ enum webhook_mode {
 
 struct webhook_options {
 	enum webhook_mode mode;
-	bool stale, wrong_secret, rotated, unknown_type, before_answer, livemode;
+	bool stale, wrong_secret, rotated, unknown_type, before_answer, livemode, created;
+	int64_t delay; /* milliseconds before the first attempt */
 };
 
 extern struct webhook_options webhook_options;
@@ -370,6 +354,14 @@ const char *scenario_set(const cJSON *json);
 cJSON *scenario_show(void);
 struct fault scenario_take(const struct request *request, bool unread);
 void clear_scenario(void);
+
+/* ---- faults.c ---- */
+
+void answer_status(struct answer *answer, const struct fault *fault); /* the fault's own */
+/* What strikes before the operation begins: nothing is done and nothing is saved. */
+bool fault_at_once(const struct fault *fault, struct answer *answer);
+/* What strikes after the operation, when its true answer is already saved. */
+void fault_afterwards(const struct fault *fault, struct answer *answer);
 
 /* ---- webhooks.c ---- */
 

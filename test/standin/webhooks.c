@@ -1,9 +1,7 @@
 /* webhooks.c: signs events and sends them, from one thread that also settles what is due. */
-#include "standin.h"
+#include "webhooks.h"
 
-#include <curl/curl.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -14,41 +12,22 @@
 #define STALE_SECONDS 301
 #define OTHER_SECRET "whsec_of_somebody_else"
 
-struct delivery {
-	struct delivery *next;
-	struct webhook_options options; /* as they were when the event was made */
-	struct subject subject;
-	char request_id[ID_SIZE];
-	char event[ID_SIZE];
-	char type[64];
-	char *body;
-	int64_t due;
-	int attempt; /* how many have begun */
-	bool first_over;
-	bool in_order; /* only after the one before it was answered */
-	bool flying;
-	bool forgotten;
-	CURL *handle;
-	struct curl_slist *headers;
-};
-
 static const int64_t delays[] = {200, 500, 1000, 2000, 5000};
 
 static struct delivery *queue;
-static struct delivery *held;
+static struct delivery **queue_end = &queue;
 static pthread_t thread;
 static CURLM *multi;
 static unsigned flights;
 
-static void append(struct delivery **list, struct delivery *delivery)
+void deliver(struct delivery *delivery)
 {
-	while (*list)
-		list = &(*list)->next;
-	*list = delivery;
 	delivery->next = NULL;
+	*queue_end = delivery;
+	queue_end = &delivery->next;
 }
 
-static void release(struct delivery *delivery)
+void release_delivery(struct delivery *delivery)
 {
 	if (delivery->handle) {
 		curl_multi_remove_handle(multi, delivery->handle);
@@ -59,129 +38,29 @@ static void release(struct delivery *delivery)
 	free(delivery);
 }
 
-static char *event_body(const struct request *request, const char *id, const char *type,
-                        const cJSON *object, const cJSON *previous)
+/* at: where the queue points to it. */
+static void take_out(struct delivery **at)
 {
-	cJSON *event = cJSON_CreateObject();
-	cJSON *data;
-	cJSON *from;
+	struct delivery *delivery = *at;
 
-	cJSON_AddStringToObject(event, "id", id);
-	cJSON_AddStringToObject(event, "object", "event");
-	cJSON_AddStringToObject(event, "api_version", API_VERSION);
-	json_set_integer(event, "created", now_seconds());
-	data = cJSON_AddObjectToObject(event, "data");
-	cJSON_AddItemToObject(data, "object", cJSON_Duplicate(object, true));
-	if (previous)
-		cJSON_AddItemToObject(data, "previous_attributes",
-		                      cJSON_Duplicate(previous, true));
-	cJSON_AddBoolToObject(event, "livemode", webhook_options.livemode);
-	json_set_integer(event, "pending_webhooks", 1);
-	from = cJSON_AddObjectToObject(event, "request");
-	json_set_text(from, "id", *request->id ? request->id : NULL);
-	json_set_text(from, "idempotency_key", request->idempotency_key);
-	cJSON_AddStringToObject(event, "type", type);
-
-	char *body = cJSON_PrintUnformatted(event);
-
-	cJSON_Delete(event);
-	return body;
-}
-
-static void enqueue(const struct request *request, const char *id, const char *type,
-                    const char *body, const struct subject *subject)
-{
-	struct delivery *delivery = take(sizeof(*delivery));
-	bool hold = webhook_options.mode == WEBHOOKS_HELD ||
-	            webhook_options.mode == WEBHOOKS_REVERSED;
-
-	delivery->options = webhook_options;
-	delivery->subject = *subject;
-	keep_text(delivery->request_id, ID_SIZE, request->id);
-	keep_text(delivery->event, ID_SIZE, id);
-	keep_text(delivery->type, sizeof(delivery->type), type);
-	delivery->body = copy_text(body);
-	delivery->due = now_milliseconds();
-	delivery->in_order = hold;
-	append(hold ? &held : &queue, delivery);
-}
-
-static void make_event(const struct request *request, const char *type, const cJSON *object,
-                       const struct subject *subject, const cJSON *previous)
-{
-	char id[ID_SIZE];
-
-	new_id(id, "evt_", 24);
-
-	char *body = event_body(request, id, type, object, previous);
-
-	enqueue(request, id, type, body, subject);
-	if (webhook_options.mode == WEBHOOKS_TWICE)
-		enqueue(request, id, type, body, subject);
-	free(body);
-}
-
-void send_event(const struct request *request, const char *type, const cJSON *object,
-                const struct subject *subject, cJSON *previous_attributes)
-{
-	if (settings.webhook_url && webhook_options.mode != WEBHOOKS_OFF) {
-		make_event(request, type, object, subject, previous_attributes);
-		if (webhook_options.unknown_type)
-			make_event(request, "payment_intent.never_heard_of", object, subject,
-			           NULL);
-		webhooks_wake();
-	}
-	cJSON_Delete(previous_attributes);
-}
-
-size_t release_webhooks(void)
-{
-	size_t count = 0;
-	struct delivery *list = NULL;
-
-	while (held) {
-		struct delivery *delivery = held;
-
-		held = delivery->next;
-		delivery->due = now_milliseconds();
-		if (delivery->options.mode == WEBHOOKS_REVERSED) {
-			delivery->next = list;
-			list = delivery;
-		} else {
-			append(&list, delivery);
-		}
-		count++;
-	}
-	while (list) {
-		struct delivery *next = list->next;
-
-		append(&queue, list);
-		list = next;
-	}
-	webhooks_wake();
-	return count;
+	*at = delivery->next;
+	if (queue_end == &delivery->next)
+		queue_end = at;
+	release_delivery(delivery);
 }
 
 void clear_webhooks(void)
 {
 	struct delivery **at = &queue;
 
-	while (held) {
-		struct delivery *next = held->next;
-
-		release(held);
-		held = next;
-	}
+	clear_held();
 	while (*at) {
-		struct delivery *delivery = *at;
-
-		if (delivery->flying) {
-			delivery->forgotten = true;
-			at = &delivery->next;
+		if (!(*at)->flying) {
+			take_out(at);
 			continue;
 		}
-		*at = delivery->next;
-		release(delivery);
+		(*at)->forgotten = true;
+		at = &(*at)->next;
 	}
 	state_changed();
 }
@@ -276,8 +155,7 @@ static void unlink_delivery(struct delivery *delivery)
 
 	while (*at != delivery)
 		at = &(*at)->next;
-	*at = delivery->next;
-	release(delivery);
+	take_out(at);
 }
 
 /* What was made to be refused is sent once only: to send it again would prove nothing. */
