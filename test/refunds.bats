@@ -1,0 +1,223 @@
+# refunds.bats: giving money back, in parts, at once, in vain.
+# shellcheck disable=SC2030,SC2031,SC2154
+
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+	load payments
+	open_shop
+}
+
+setup() {
+	load payments
+	begin_test
+}
+
+teardown() {
+	end_test
+}
+
+@test "a refund in part, then the rest; the order's status stays" {
+	paid_order
+	refund '{"amount":"5.00","reason":"scratched"}'
+	expect_status 201
+	expect_json .status succeeded
+	expect_json .amount 5.00
+	expect_json .payment.status partially_refunded
+	expect_json .payment.refunded 5.00
+	order_is payment_status partially_refunded
+	refund '{}'
+	expect_status 201
+	expect_json .amount 14.99
+	TOKEN=$buyer api GET "/api/v1/payments/$payment/"
+	expect_json .status refunded
+	expect_json '.refunds | length' 2
+	expect_json '.refunds[0].reason' scratched
+	order_is payment_status refunded
+	order_is status confirmed
+	refund '{}'
+	expect_problem 409 not_refundable
+}
+
+@test "the same key refunds once" {
+	paid_order
+	key=$(idem)
+	refund '{"amount":"5.00"}' "$key"
+	expect_status 201
+	first=$(json .id)
+	refund '{"amount":"5.00"}' "$key"
+	expect_status 201
+	expect_json .id "$first"
+	refund '{"amount":"6.00"}' "$key"
+	expect_problem 422 idempotency_key_reused
+	TOKEN=$buyer api GET "/api/v1/payments/$payment/"
+	expect_json .refunded 5.00
+}
+
+@test "too much, nothing, too precise, unpaid, unknown: no refund" {
+	paid_order
+	refund '{"amount":"20.00"}'
+	expect_problem 422 refund_exceeds_captured
+	expect_json .refundable 19.99
+	refund '{"amount":"0.00"}'
+	expect_problem 400 invalid
+	refund '{"amount":"1.999"}'
+	expect_problem 400 invalid
+	refund '{"amount":"-1.00"}'
+	expect_problem 400 invalid
+	payment=999999999 refund '{}'
+	expect_problem 404 not_found
+	TOKEN=$buyer api POST "/api/v1/payments/$payment/refund/" '{}' --header "Idempotency-Key: $(idem)"
+	expect_problem 403 permission_denied
+	TOKEN=$(staff_token) api POST "/api/v1/payments/$payment/refund/" '{}'
+	expect_problem 400 idempotency_key_required
+	[[ $(entries '[.[] | select(.refund)] | length') == 0 ]]
+	new_order
+	pay pm_card_chargeDeclined
+	payment=$(json .payment_id)
+	refund '{}'
+	expect_problem 409 not_refundable
+}
+
+@test "dinars go back in tens of fils, as Stripe has them" {
+	new_order "$(new_product '{"price":"1.000","currency":"KWD"}')"
+	pay pm_card_visa
+	expect_status 201
+	payment=$(json .id)
+	refund '{"amount":"0.125"}'
+	expect_problem 400 invalid
+	expect_json '.errors | keys | join(" ")' amount
+	refund '{"amount":"0.120"}'
+	expect_status 201
+	expect_json .amount 0.120
+	expect_json .payment.refunded 0.120
+	refund '{}'
+	expect_json .amount 0.880
+}
+
+@test "refunds at once whose sum is too large: what fits is made, the rest is refused" {
+	paid_order
+	staff_token >/dev/null
+	for i in $(seq 8); do
+		(refund '{"amount":"6.00"}' && echo "$status" >"$BATS_TEST_TMPDIR/answer.$i") &
+	done
+	wait
+	[[ $(sort "$BATS_TEST_TMPDIR"/answer.* | uniq -c | xargs) == "3 201 5 422" ]]
+	[[ $(entries '[.[] | select(.kind == "received" and .path == "/v1/refunds")] | length') == 3 ]]
+}
+
+@test "fifty refunds at once give back what was paid and not a cent more" {
+	paid_order
+	staff_token >/dev/null
+	for i in $(seq 50); do
+		(refund '{"amount":"1.00"}' && echo "$status" >"$BATS_TEST_TMPDIR/answer.$i") &
+		((i % 10)) || wait
+	done
+	wait
+	[[ $(sort "$BATS_TEST_TMPDIR"/answer.* | uniq -c | xargs) == "19 201 31 422" ]]
+	TOKEN=$buyer api GET "/api/v1/payments/$payment/"
+	expect_json .refunded 19.00
+	refund '{}'
+	expect_json .amount 0.99
+}
+
+@test "a refund is cut after its effect: repeated with the same key, given back once" {
+	paid_order
+	fault '{"fault":"reset","when":"after"}' POST /v1/refunds
+	refund '{}'
+	expect_status 201
+	[[ $(entries '[.[] | select(.kind == "received" and .path == "/v1/refunds") | .idempotency_key] | unique | length') == 1 ]]
+}
+
+@test "a refund without an answer is 202, counts as given, and is finished later" {
+	paid_order
+	fault '{"fault":"status","status":503,"effect":false}' POST /v1/refunds -1
+	refund '{"amount":"15.00"}'
+	expect_status 202
+	expect_json .status pending
+	refund '{"amount":"15.00"}'
+	expect_problem 422 refund_exceeds_captured
+	lost_and_found
+	settle_to partially_refunded
+	[[ $(entries '[.[] | select(.kind == "received" and .method == "POST" and .path == "/v1/refunds") | .idempotency_key] | unique | length') == 1 ]]
+}
+
+@test "a 500 that Stripe keeps: the refund is looked for, made or not" {
+	paid_order
+	fault '{"fault":"status","status":500,"effect":true,"should_retry":"false"}' POST /v1/refunds -1
+	refund '{"amount":"1.00"}'
+	expect_status 201
+	fault '{"fault":"status","status":500,"effect":false,"should_retry":"false"}' POST /v1/refunds -1
+	key=$(idem)
+	refund '{"amount":"2.00"}' "$key"
+	expect_problem 502 payment_provider_error
+	scenario '{}' >/dev/null
+	refund '{"amount":"2.00"}' "$key"
+	expect_status 201
+	expect_json .payment.refunded 3.00
+}
+
+@test "a refund that Stripe refuses is not one" {
+	paid_order
+	fault '{"fault":"status","status":400,"effect":false,"code":"charge_disputed"}' POST /v1/refunds
+	refund '{}'
+	expect_problem 409 not_refundable
+	TOKEN=$buyer api GET "/api/v1/payments/$payment/"
+	expect_json .refunded 0.00
+	expect_json '.refunds[0].status' failed
+	refund '{}'
+	expect_status 201
+}
+
+@test "a refund that is pending is 202 until the webhook ends it" {
+	paid_order pm_card_pendingRefund
+	scenario '{"settle_ms":-1}' >/dev/null
+	refund '{}'
+	expect_status 202
+	expect_json .status pending
+	TOKEN=$buyer api GET "/api/v1/payments/$payment/"
+	expect_json .refunded 0.00
+	expect_json .status succeeded
+	fake settle "{\"refund\":\"$(psql_as payments "SELECT r.provider_ref FROM payments_refund r WHERE r.transaction_id = $payment")\",\"result\":\"succeeded\"}"
+	wait_for 10 payment_is refunded
+}
+
+@test "a refund that fails days later is refundable again" {
+	paid_order pm_card_refundFail
+	scenario '{"settle_ms":-1}' >/dev/null
+	refund '{}'
+	expect_status 201
+	payment_is refunded
+	fake settle "{\"refund\":\"$(psql_as payments "SELECT r.provider_ref FROM payments_refund r WHERE r.transaction_id = $payment")\",\"result\":\"failed\"}"
+	wait_for 10 payment_is succeeded
+	expect_json '.results[0].refunds[0].status' failed
+	wait_for 10 order_is payment_status paid
+	refund '{"amount":"1.00"}'
+	expect_status 201
+	order= # the stand-in counts the failed one as given back
+}
+
+@test "a refund made in Stripe's dashboard is taken in" {
+	paid_order
+	fake refund "{\"payment_intent\":\"$(json .provider_ref)\",\"amount\":700}"
+	wait_for 10 payment_is partially_refunded
+	expect_json '.results[0].refunded' 7.00
+	wait_for 10 order_is payment_status partially_refunded
+}
+
+@test "a refund in Stripe's dashboard leaves no room for ours, which is pending: Stripe's counts" {
+	paid_order
+	intent=$(json .provider_ref)
+	fault '{"fault":"status","status":503,"effect":false}' POST /v1/refunds -1
+	refund '{"amount":"15.00"}'
+	expect_status 202
+	scenario "{\"rules\":[{\"match\":{\"order_id\":$order,\"method\":\"POST\",\"path\":\"/v1/refunds\",\"times\":-1},
+		\"do\":{\"fault\":\"status\",\"status\":503,\"effect\":false}}]}" >/dev/null
+	fake refund "{\"payment_intent\":\"$intent\",\"amount\":1000}"
+	wait_for 10 event_sent refund.created 409
+	scenario '{}' >/dev/null
+	wait_for 20 settled_to partially_refunded
+	payment_is partially_refunded
+	expect_json '.results[0].refunded' 10.00
+	expect_json '.results[0].refunds | map("\(.amount) \(.status)") | sort | join(", ")' '10.00 succeeded, 15.00 failed'
+}
