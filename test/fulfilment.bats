@@ -151,6 +151,7 @@ ask_for() {
 		show
 		expect_json .status "$from"
 		before=$body
+		# shellcheck disable=SC2086
 		[[ $(ask_for "$buyer" $statuses | sort | uniq -c) == *" 7 permission_denied null null " ]]
 		refused=() expected=
 		for to in $statuses; do
@@ -405,10 +406,10 @@ actions_of() { # STATUS owner|staff
 }
 
 @test "shipments at the same time never exceed the order" {
-	local product calls=() one
+	local product calls=()
 	product=$(new_product '{"price":"0.00","stock_quantity":9}')
 	order "$product" 5
-	for one in {1..12}; do
+	for _ in {1..12}; do
 		curl --silent --output /dev/null --write-out '%{http_code}\n' --header "Authorization: Bearer $staff" \
 			--header 'Content-Type: application/json' --data-binary "$(some 1 | jq -c '. + {carrier: "UPS"}')" \
 			"$BASE/api/v1/orders/$id/shipments/" >>"$BATS_TEST_TMPDIR/codes" 3>&- &

@@ -199,8 +199,8 @@ charges() { # ORDER
 	TOKEN=$buyer api GET "$(json .next)"
 	expect_json '"\(.results|map(.id)|join(" ")) \(.next)"' "$first null"
 	# Staff finds them among everybody's.
-	local mine="user_id=$(user_field buyer .user.id)" staff
-	staff=$(staff_token)
+	local mine staff
+	mine=user_id=$(user_field buyer .user.id) staff=$(staff_token)
 	while read -r filter found; do
 		TOKEN=$staff api GET "/api/v1/orders/?$filter"
 		expect_json '.results|map(.id)|join(" ")' "$found"
@@ -302,30 +302,39 @@ charges() { # ORDER
 	[[ $(stock "$product") == 10 ]]
 }
 
-# The id of a new address of a user.
+# keep_address TOKEN: adds an address of that user's; sets kept, its id.
 keep_address() {
-	psql_as users "INSERT INTO users_address (user_id, name, line1, city, postal_code, country)
-		VALUES ($1, 'Ada Buyer', '1 Main Street', 'Own City', '12345', 'US') RETURNING id"
+	TOKEN=$1 api POST /api/v1/auth/addresses/ "$(jq -c '.city = "Own City"' <<<"$address")"
+	expect_status 201
+	kept=$(json .id)
 }
 
 @test "an address is the buyer's own, or written out" {
-	local product own foreign
+	local product own foreign placed
 	product=$(new_product)
-	own=$(keep_address "$(user_field buyer .user.id)")
-	user_token stranger >/dev/null
-	foreign=$(keep_address "$(user_field stranger .user.id)")
+	keep_address "$(user_token stranger)"
+	foreign=$kept
+	keep_address "$buyer"
+	own=$kept
 
+	place "$(lines "$product" 1 | jq -c --argjson address "$body" '. + {shipping_address: $address}')"
+	expect_status 201
+	expect_json '"\(.shipping_address.city) \(.shipping_address|has("id"))"' "Own City false"
 	place "$(lines "$product" 1 | jq -c ". + {shipping_address: \"none\", shipping_address_id: $own}")"
 	expect_status 201
 	expect_json '"\(.shipping_address.city) \(.billing_address.city)"' "Own City Own City"
-	# The order keeps its copy, whatever becomes of the address and of its owner's.
-	local placed=$body
-	psql_as users "UPDATE users_address SET city = 'New City' WHERE id = $own;
-		UPDATE auth_user SET email = 'new-' || email WHERE id = $(user_field buyer .user.id)"
-	show "$(json .id)"
+	# The order keeps its copies, whatever becomes of the address and of its owner's e-mail.
+	placed=$body
+	TOKEN=$buyer api PUT "/api/v1/auth/addresses/$own/" "$(jq -c '.city = "New City"' <<<"$address")"
+	expect_status 200
+	TOKEN=$buyer api PATCH /api/v1/auth/profile/ \
+		"{\"email\":\"new-$(user_field buyer .user.email)\",\"current_password\":\"$(user_field buyer .password)\"}"
+	expect_status 200
+	show "$(jq .id <<<"$placed")"
 	[[ $body == "$placed" ]]
-	psql_as users "DELETE FROM users_address WHERE id = $own"
-	show "$(json .id)"
+	TOKEN=$buyer api DELETE "/api/v1/auth/addresses/$own/"
+	expect_status 204
+	show "$(jq .id <<<"$placed")"
 	[[ $body == "$placed" ]]
 	place "$(lines "$product" 1 | jq -c ". + {billing_address: ($address + {city: \"Elsewhere\"})}")"
 	expect_status 201
@@ -336,7 +345,8 @@ keep_address() {
 	place "$(lines "$product" 1 | jq -c ". + {shipping_address: \"none\", shipping_address_id: $own}")"
 	expect_problem 400 invalid
 	expect_json '.errors|keys|join(" ")' shipping_address_id
-	own=$(keep_address "$(user_field buyer .user.id)")
+	keep_address "$buyer"
+	own=$kept
 	place "$(lines "$product" 1 | jq -c ". + {shipping_address_id: $own}")"
 	expect_problem 400 invalid
 	expect_json '.errors|keys|join(" ")' shipping_address_id
