@@ -296,8 +296,12 @@ struct claims {
 const char *issue_token(struct arena *arena, const struct claims *claims); /* users alone */
 
 /* The jti that follows another one in its family: the same each time, and nobody without the
- * private key can tell it.  Users alone. */
+ * private key (or the secret) can tell it.  Users alone. */
 const char *successor_of(struct arena *arena, const char *jti);
+
+/* For whoever checks tokens himself: the public key as a JWK Set (RFC 7517), which is empty
+ * where tokens are signed with a shared secret. */
+const char *public_keys(struct arena *arena);
 
 /* NULL: not a valid, unexpired token of ours of that type. */
 const struct claims *read_token(struct arena *arena, const char *token, const char *type);

@@ -1,5 +1,7 @@
 /* crypto.c: digests, random bytes and the judging of keys; the only file that knows OpenSSL. */
 #include <limits.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -131,4 +133,25 @@ bool keys_belong_together(const char *private_pem, const char *public_pem)
 	EVP_PKEY_free(private);
 	EVP_PKEY_free(public);
 	return pair;
+}
+
+static void coordinate(const EVP_PKEY *key, const char *name, unsigned char bytes[P256_SIZE])
+{
+	BIGNUM *number = NULL;
+
+	if (!EVP_PKEY_get_bn_param(key, name, &number) ||
+	    BN_bn2binpad(number, bytes, P256_SIZE) != P256_SIZE)
+		abort();
+	BN_free(number);
+}
+
+void key_point(const char *public_pem, unsigned char x[P256_SIZE], unsigned char y[P256_SIZE])
+{
+	EVP_PKEY *key = read_key(public_pem, false);
+
+	if (!key)
+		abort();
+	coordinate(key, OSSL_PKEY_PARAM_EC_PUB_X, x);
+	coordinate(key, OSSL_PKEY_PARAM_EC_PUB_Y, y);
+	EVP_PKEY_free(key);
 }

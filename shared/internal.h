@@ -329,6 +329,7 @@ bool forget_events(struct request *request); /* the long delivered ones */
 /* ---- crypto.c: the only file that knows OpenSSL. ---- */
 
 #define SHA256_SIZE 32
+#define P256_SIZE 32 /* of a coordinate */
 
 void sha256(const void *bytes, size_t size, unsigned char digest[SHA256_SIZE]);
 void random_bytes(unsigned char *bytes, size_t size);
@@ -339,6 +340,7 @@ const char *pbkdf2_sha256(struct arena *arena, const char *password, const char 
 
 bool key_is_p256(const char *pem, bool private); /* without a passphrase */
 bool keys_belong_together(const char *private_pem, const char *public_pem);
+void key_point(const char *public_pem, unsigned char x[P256_SIZE], unsigned char y[P256_SIZE]);
 
 /* ---- password_rules.c ---- */
 
@@ -347,8 +349,10 @@ const char *password_fault(const char *password);
 
 /* ---- token.c: the only file that knows libjwt. ---- */
 
-/* Reads JWT_PUBLIC_KEY, JWT_PRIVATE_KEY if this program signs (paths of PEM files), JWT_ISSUER
- * and JWT_AUDIENCE; ends the program when a key is missing, exposed or not a P-256 key. */
+/* JWT_SECRET set: HS256 with it, and no key is read.  Else ES256 with JWT_PUBLIC_KEY and, if
+ * this program signs, JWT_PRIVATE_KEY (paths of PEM files).  JWT_ALGORITHM may say which of the
+ * two is meant, and must agree.  Ends the program when a secret is short, or a key is missing,
+ * exposed or not a P-256 key.  Reads JWT_ISSUER and JWT_AUDIENCE, too. */
 void token_configure(bool signs);
 
 /* ---- log.c ---- */

@@ -1,5 +1,6 @@
-/* token.c: issues and reads JSON Web Tokens, ES256 alone; the only file that knows libjwt.
+/* token.c: issues and reads JSON Web Tokens; the only file that knows libjwt.
  *
+ * Where JWT_SECRET is set they are signed HS256 with it, else ES256 with a key of users' own.
  * libjwt 1.10 takes the algorithm from the token, looks at no claim and puts the token on the
  * stack.  So it sees only what has our one header, three canonical parts and a bounded size, it
  * is asked for nothing but the signature, and the claims are read by json_parse. */
@@ -7,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jwt.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,18 +23,41 @@
 #define SKEW_SECONDS 60                  /* clocks of two hosts may differ by */
 #define REMEMBERED 512                   /* verified tokens that a worker keeps in mind */
 
-/* {"alg":"ES256","typ":"JWT"}, as libjwt writes it. */
-#define HEADER "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9"
-#define SIGNATURE_SIZE 86 /* 64 bytes in base64url */
+#define BASE64URL(bytes) (((bytes)*4 + 2) / 3) /* characters for so many bytes */
 
+static jwt_alg_t algorithm;
+static size_t signature_size;                            /* in base64url */
+static char header_part[160];                            /* of every token, with its dot */
+static const char *signing_key = "", *checking_key = ""; /* PEM, or the secret */
 static char public_key[LIMIT_PEM], private_key[LIMIT_PEM];
 static const char *issuer, *audience;
 
-/* SHA-256 of tokens whose signature was seen to be good: libjwt reads the PEM anew at each
+/* The public key as a JWK; kid, its thumbprint (RFC 7638), names it in the tokens' header. */
+static char key_x[BASE64URL(P256_SIZE) + 1], key_y[BASE64URL(P256_SIZE) + 1],
+	key_id[BASE64URL(SHA256_SIZE) + 1];
+
+/* SHA-256 of tokens whose signature was seen to be good: libjwt reads a PEM anew at each
  * check, which takes most of its time.  A digest of zeros, an empty place, matches no token. */
 static unsigned char verified[REMEMBERED][SHA256_SIZE];
 
 /* ---- Configuration ---- */
+
+static void base64url_encode(const void *bytes, size_t size, char *text)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+	const unsigned char *byte = bytes;
+	unsigned held = 0, bits = 0;
+
+	while (size--) {
+		held = held << 8 | *byte++;
+		for (bits += 8; bits >= 6; bits -= 6)
+			*text++ = digits[held >> (bits - 6) & 63];
+	}
+	if (bits)
+		*text++ = digits[held << (6 - bits) & 63];
+	*text = '\0';
+}
 
 static void read_pem(const char *name, bool private, char pem[LIMIT_PEM])
 {
@@ -61,17 +86,87 @@ static void read_pem(const char *name, bool private, char pem[LIMIT_PEM])
 		    private ? "private" : "public");
 }
 
-void token_configure(bool signs)
+/* The header as libjwt writes it, in the order of its names. */
+static void set_form(jwt_alg_t chosen, size_t signature_bytes, const char *header)
 {
-	issuer = setting("JWT_ISSUER", "arnova");
-	audience = setting("JWT_AUDIENCE", NULL);
-	memset(verified, 0, sizeof(verified));
+	algorithm = chosen;
+	signature_size = BASE64URL(signature_bytes);
+	assert(BASE64URL(strlen(header)) + 1 < sizeof(header_part));
+	base64url_encode(header, strlen(header), header_part);
+	memcpy(header_part + strlen(header_part), ".", 2);
+}
+
+static void name_key(void)
+{
+	unsigned char x[P256_SIZE], y[P256_SIZE], digest[SHA256_SIZE];
+	char key[192];
+
+	key_point(public_key, x, y);
+	base64url_encode(x, sizeof(x), key_x);
+	base64url_encode(y, sizeof(y), key_y);
+	snprintf(key, sizeof(key),
+	         "{\"crv\":\"P-256\",\"kty\":\"EC\",\"x\":\"%s\",\"y\":\"%s\"}", key_x, key_y);
+	sha256(key, strlen(key), digest);
+	base64url_encode(digest, sizeof(digest), key_id);
+}
+
+static void use_pair(bool signs)
+{
+	char header[112];
+
 	read_pem("JWT_PUBLIC_KEY", false, public_key);
+	checking_key = public_key;
+	name_key();
+	snprintf(header, sizeof(header), "{\"alg\":\"ES256\",\"kid\":\"%s\",\"typ\":\"JWT\"}",
+	         key_id);
+	set_form(JWT_ALG_ES256, 64, header);
 	if (!signs)
 		return;
 	read_pem("JWT_PRIVATE_KEY", true, private_key);
 	if (!keys_belong_together(private_key, public_key))
 		die("could not start: JWT_PUBLIC_KEY does not belong to JWT_PRIVATE_KEY");
+	signing_key = private_key;
+}
+
+static void use_secret(const char *secret, bool signs)
+{
+	if (!secret)
+		die("could not start: JWT_SECRET is not set");
+	if (strlen(secret) < LIMIT_SECRET)
+		die("could not start: JWT_SECRET must have at least %d characters",
+		    LIMIT_SECRET);
+	*key_id = '\0';
+	checking_key = secret;
+	signing_key = signs ? secret : "";
+	set_form(JWT_ALG_HS256, SHA256_SIZE, "{\"alg\":\"HS256\",\"typ\":\"JWT\"}");
+}
+
+void token_configure(bool signs)
+{
+	const char *secret = setting("JWT_SECRET", NULL);
+	const char *name = setting("JWT_ALGORITHM", secret ? "HS256" : "ES256");
+
+	issuer = setting("JWT_ISSUER", "arnova");
+	audience = setting("JWT_AUDIENCE", NULL);
+	memset(verified, 0, sizeof(verified));
+	if (!strcmp(name, "HS256"))
+		use_secret(secret, signs);
+	else if (strcmp(name, "ES256") != 0)
+		die("could not start: JWT_ALGORITHM is neither ES256 nor HS256");
+	else if (secret)
+		die("could not start: JWT_SECRET is set, but JWT_ALGORITHM is ES256");
+	else
+		use_pair(signs);
+}
+
+const char *public_keys(struct arena *arena)
+{
+	if (algorithm != JWT_ALG_ES256)
+		return "{\"keys\":[]}";
+	return arena_printf(arena,
+	                    "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"use\":\"sig\","
+	                    "\"alg\":\"ES256\",\"kid\":\"%s\",\"x\":\"%s\",\"y\":\"%s\"}]}",
+	                    key_id, key_x, key_y);
 }
 
 /* ---- Issuing ---- */
@@ -86,7 +181,7 @@ const char *issue_token(struct arena *arena, const struct claims *claims)
 	const char *user_id = arena_printf(arena, "%lld", (long long)claims->user_id);
 	jwt_t *jwt = NULL;
 
-	assert(*private_key);
+	assert(*signing_key);
 	if (jwt_new(&jwt))
 		abort();
 	arena_defer(arena, release_jwt, jwt);
@@ -96,8 +191,9 @@ const char *issue_token(struct arena *arena, const struct claims *claims)
 	    jwt_add_grant(jwt, "jti", claims->jti) || jwt_add_grant(jwt, "user_id", user_id) ||
 	    jwt_add_grant_bool(jwt, "is_staff", claims->is_staff) ||
 	    jwt_add_grant(jwt, "fam", claims->family) || jwt_add_grant(jwt, "iss", issuer) ||
-	    jwt_set_alg(jwt, JWT_ALG_ES256, (const unsigned char *)private_key,
-	                (int)strlen(private_key)))
+	    (*key_id && jwt_add_header(jwt, "kid", key_id)) ||
+	    jwt_set_alg(jwt, algorithm, (const unsigned char *)signing_key,
+	                (int)strlen(signing_key)))
 		abort();
 
 	char *token = jwt_encode_str(jwt);
@@ -108,13 +204,13 @@ const char *issue_token(struct arena *arena, const struct claims *claims)
 	return token;
 }
 
-/* The bytes of the key file are the secret, under a name of this use alone. */
+/* The bytes of the key file, or what stands for it, are the secret, for this use alone. */
 const char *successor_of(struct arena *arena, const char *jti)
 {
-	const char *key = hmac_sha256_hex(arena, private_key, "refresh successor", 17);
+	const char *key = hmac_sha256_hex(arena, signing_key, "refresh successor", 17);
 	const char *next = hmac_sha256_hex(arena, key, jti, strlen(jti));
 
-	assert(*private_key);
+	assert(*signing_key);
 	return arena_copy(arena, next, 32);
 }
 
@@ -157,8 +253,7 @@ static char *base64url_decode(struct arena *arena, const char *part, size_t size
 /* The payload of a token of our form; NULL: another header, other parts, or too long. */
 static const char *payload_of(struct arena *arena, const char *token, size_t *size)
 {
-	static const char header_part[] = HEADER ".";
-	const size_t header_size = sizeof(header_part) - 1;
+	const size_t header_size = strlen(header_part);
 
 	if (strnlen(token, LIMIT_TOKEN + 1) > LIMIT_TOKEN ||
 	    strncmp(token, header_part, header_size) != 0)
@@ -166,10 +261,10 @@ static const char *payload_of(struct arena *arena, const char *token, size_t *si
 
 	const char *payload = token + header_size;
 	const char *dot = strchr(payload, '.');
-	size_t signature_size;
+	size_t signature_bytes;
 
-	if (!dot || dot == payload || strlen(dot + 1) != SIGNATURE_SIZE ||
-	    !base64url_decode(arena, dot + 1, SIGNATURE_SIZE, &signature_size))
+	if (!dot || dot == payload || strlen(dot + 1) != signature_size ||
+	    !base64url_decode(arena, dot + 1, signature_size, &signature_bytes))
 		return NULL;
 	return base64url_decode(arena, payload, (size_t)(dot - payload), size);
 }
@@ -185,11 +280,12 @@ static bool is_signed(const char *token)
 
 	if (!memcmp(place, digest, sizeof(digest)))
 		return true;
-	assert(*public_key); /* without a key libjwt takes every token for good */
-	if (jwt_decode(&jwt, token, (const unsigned char *)public_key, (int)strlen(public_key)))
+	assert(*checking_key); /* without a key libjwt takes every token for good */
+	if (jwt_decode(&jwt, token, (const unsigned char *)checking_key,
+	               (int)strlen(checking_key)))
 		return false;
 
-	bool by_our_algorithm = jwt_get_alg(jwt) == JWT_ALG_ES256;
+	bool by_our_algorithm = jwt_get_alg(jwt) == algorithm;
 
 	jwt_free(jwt);
 	if (by_our_algorithm)

@@ -1,10 +1,9 @@
 # tokens.bats: tokens with which somebody would try to get in, at each of the five services.
 # shellcheck shell=bash disable=SC2154
 
-HEADER='{"alg":"ES256","typ":"JWT"}'
-
 setup() {
 	load helper
+	HEADER=$(curl -s "$BASE/api/v1/auth/jwks.json" | jq -c '{alg: "ES256", kid: .keys[0].kid, typ: "JWT"}')
 	now=$(date +%s)
 }
 

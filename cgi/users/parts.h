@@ -13,6 +13,7 @@ handler sign_in;
 handler refresh_session;
 handler verify_token;
 handler log_out;
+handler show_keys;
 
 /* Begins a session of the account that the parameter account_id names: the reply has its two
  * tokens and the account. */

@@ -190,3 +190,8 @@ struct reply log_out(struct request *request)
 		return *request->failure;
 	return reply_empty(204);
 }
+
+struct reply show_keys(struct request *request)
+{
+	return reply_json(200, public_keys(request->arena));
+}

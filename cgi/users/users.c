@@ -98,6 +98,7 @@ static const struct route routes[] = {
 	{POST,   BASE "verify/",             ANYONE,  0, any_token,       .handler = verify_token},
 	{POST,   BASE "logout/",             ANYONE,  0, refresh_token,   .handler = log_out},
 	{POST,   BASE "logout-all/",         USER,    0, nothing,         &sql_end_all_sessions},
+	{GET,    BASE "jwks.json/",          ANYONE,  0, NULL,            .handler = show_keys},
 
 	{GET,    BASE "profile/",            USER,    0, NULL,            &sql_show_profile},
 	{PUT,    BASE "profile/",            USER,    0, whole_profile,   .handler = change_profile},

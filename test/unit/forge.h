@@ -2,6 +2,7 @@
 #ifndef ARNOVA_FORGE_H
 #define ARNOVA_FORGE_H
 
+#include <openssl/core_names.h>
 #include <openssl/ecdsa.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -14,12 +15,11 @@
 #include "internal.h"
 #include "tap.h"
 
-#define OUR_HEADER "{\"alg\":\"ES256\",\"typ\":\"JWT\"}"
-
 static struct arena *arena;
 static EVP_PKEY *ours, *stranger, *rsa;
 static char folder[] = "/tmp/arnova-unit-XXXXXX";
 static const char *private_path, *public_path;
+static const char *our_header, *our_x, *our_y, *our_kid;
 
 static inline const char *encode(const void *bytes, size_t size)
 {
@@ -103,7 +103,7 @@ static inline const char *payload_with(const char *changed, const char *value)
 
 static inline const char *good_token(void)
 {
-	return es256(ours, OUR_HEADER, payload_with("", NULL));
+	return es256(ours, our_header, payload_with("", NULL));
 }
 
 static inline void refused(const char *token, const char *name)
@@ -133,6 +133,35 @@ static inline const char *write_file(const char *name, EVP_PKEY *key, bool priva
 	return path;
 }
 
+static inline const char *coordinate(EVP_PKEY *key, const char *name)
+{
+	unsigned char bytes[32] = "";
+	BIGNUM *number = NULL;
+
+	EVP_PKEY_get_bn_param(key, name, &number);
+	BN_bn2binpad(number, bytes, sizeof(bytes));
+	BN_free(number);
+	return encode(bytes, sizeof(bytes));
+}
+
+/* RFC 7638: the digest of the key's required members, in the order of their names. */
+static inline const char *thumbprint(EVP_PKEY *key)
+{
+	const char *text = arena_printf(
+		arena, "{\"crv\":\"P-256\",\"kty\":\"EC\",\"x\":\"%s\",\"y\":\"%s\"}",
+		coordinate(key, OSSL_PKEY_PARAM_EC_PUB_X),
+		coordinate(key, OSSL_PKEY_PARAM_EC_PUB_Y));
+	unsigned char digest[32];
+
+	EVP_Digest(text, strlen(text), digest, NULL, EVP_sha256(), NULL);
+	return encode(digest, sizeof(digest));
+}
+
+static inline const char *header_of(const char *kid)
+{
+	return arena_printf(arena, "{\"alg\":\"ES256\",\"kid\":\"%s\",\"typ\":\"JWT\"}", kid);
+}
+
 /* Three keys, a folder with ours, and the program under test configured with them. */
 static inline void forge_begin(void)
 {
@@ -140,12 +169,18 @@ static inline void forge_begin(void)
 	ours = EVP_EC_gen("P-256");
 	stranger = EVP_EC_gen("P-256");
 	rsa = EVP_RSA_gen(2048);
+	our_x = coordinate(ours, OSSL_PKEY_PARAM_EC_PUB_X);
+	our_y = coordinate(ours, OSSL_PKEY_PARAM_EC_PUB_Y);
+	our_kid = thumbprint(ours);
+	our_header = header_of(our_kid);
 	if (!mkdtemp(folder))
 		puts("Bail out! could not make a folder");
 	private_path = write_file("private", ours, true, 0600);
 	public_path = write_file("public", ours, false, 0644);
 	setenv("JWT_PUBLIC_KEY", public_path, 1);
 	setenv("JWT_PRIVATE_KEY", private_path, 1);
+	unsetenv("JWT_SECRET");
+	unsetenv("JWT_ALGORITHM");
 	unsetenv("JWT_ISSUER");
 	unsetenv("JWT_AUDIENCE");
 }

@@ -18,7 +18,7 @@ static void test_issued(void)
 	struct claims claims = some_claims("access");
 	const char *token = issue_token(arena, &claims);
 	const struct claims *read = read_token(arena, token, "access");
-	const char *header = encode(OUR_HEADER, strlen(OUR_HEADER));
+	const char *header = encode(our_header, strlen(our_header));
 
 	ok(!strncmp(token, header, strlen(header)) && token[strlen(header)] == '.',
 	   "the header is the one that is taken");
@@ -45,7 +45,7 @@ static void test_control(void)
 
 	if (ok(claims != NULL, "a token that another library signed with our key is taken"))
 		ok(claims->user_id == 42 && !claims->is_staff, "its claims are read");
-	ok(read_token(arena, es256(ours, OUR_HEADER, payload_with("sub", "\"x\"")), "access") !=
+	ok(read_token(arena, es256(ours, our_header, payload_with("sub", "\"x\"")), "access") !=
 	           NULL,
 	   "claims that we do not know are ignored");
 }
@@ -64,7 +64,7 @@ static void test_successor(void)
 static void test_expiry_of_known(void)
 {
 	const char *exp = arena_printf(arena, "%lld", (long long)time(NULL) + 2);
-	const char *token = es256(ours, OUR_HEADER, payload_with("exp", exp));
+	const char *token = es256(ours, our_header, payload_with("exp", exp));
 	const char *last = strrchr(token, '.') + 1;
 
 	ok(read_token(arena, token, "access") != NULL, "a token of two seconds is taken");
@@ -81,14 +81,14 @@ static void test_skew(void)
 	const char *far = arena_printf(arena, "%lld", now + 120);
 	const char *past = arena_printf(arena, "%lld", now - 30);
 
-	ok(read_token(arena, es256(ours, OUR_HEADER, payload_with("iat", ahead)), "access") !=
+	ok(read_token(arena, es256(ours, our_header, payload_with("iat", ahead)), "access") !=
 	           NULL,
 	   "a clock may be half a minute ahead");
-	refused(es256(ours, OUR_HEADER, payload_with("iat", far)), "but not two minutes");
-	ok(read_token(arena, es256(ours, OUR_HEADER, payload_with("nbf", past)), "access") !=
+	refused(es256(ours, our_header, payload_with("iat", far)), "but not two minutes");
+	ok(read_token(arena, es256(ours, our_header, payload_with("nbf", past)), "access") !=
 	           NULL,
 	   "nbf in the past is fine");
-	refused(es256(ours, OUR_HEADER, payload_with("nbf", ahead)), "nbf to come is not");
+	refused(es256(ours, our_header, payload_with("nbf", ahead)), "nbf to come is not");
 }
 
 /* ---- Configuration: settings are read once per process, so each case has its own. ---- */
@@ -150,7 +150,7 @@ static bool taken_from(const char *claims)
 {
 	const char *payload = payload_with("iss", claims);
 
-	return read_token(arena, es256(ours, OUR_HEADER, payload), "access") != NULL;
+	return read_token(arena, es256(ours, our_header, payload), "access") != NULL;
 }
 
 static void test_audience(void)

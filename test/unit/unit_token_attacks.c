@@ -26,7 +26,10 @@ static void test_algorithms(void)
 		"{\"alg\":[\"ES256\"],\"typ\":\"JWT\"}",
 		"{\"alg\":\"es256\",\"typ\":\"JWT\"}",
 		"{\"typ\":\"JWT\",\"alg\":\"ES256\"}",
-		"{\"alg\":\"ES256\",\"kid\":\"../../dev/null\"}",
+		"{\"alg\":\"ES256\",\"typ\":\"JWT\"}",
+		"{\"alg\":\"ES256\",\"kid\":\"../../dev/null\",\"typ\":\"JWT\"}",
+		"{\"alg\":\"ES256\",\"kid\":\"x' OR '1'='1\",\"typ\":\"JWT\"}",
+		"{\"alg\":\"ES256\",\"kid\":null,\"typ\":\"JWT\"}",
 		"{\"alg\":\"ES256\",\"alg\":\"ES256\",\"typ\":\"JWT\"}",
 		"{\"alg\":\"ES256\",\"crit\":[\"x\"],\"typ\":\"JWT\"}",
 		"{}",
@@ -34,6 +37,8 @@ static void test_algorithms(void)
 	};
 	const char *payload = payload_with("", NULL);
 
+	refused(es256(ours, header_of(thumbprint(stranger)), payload), "another key's kid");
+	refused(es256(stranger, header_of(thumbprint(stranger)), payload), "and its key");
 	for (size_t i = 0; i < COUNT(headers); i++) {
 		refused(es256(ours, headers[i], payload),
 		        arena_printf(arena, "header '%s'", headers[i]));
@@ -65,13 +70,13 @@ static void test_keys(void)
 	refused(hmac_token("{\"alg\":\"hs256\",\"typ\":\"JWT\"}", EVP_sha256(), pem), "hs256");
 	refused(hmac_token("{\"alg\":\"HS256\",\"typ\":\"JWT\"}", EVP_sha256(), ""),
 	        "an empty key");
-	refused(hmac_token(OUR_HEADER, EVP_sha256(), pem), "HMAC under our header");
-	refused(hmac_token(OUR_HEADER, EVP_sha512(), pem), "a HMAC of a signature's length");
+	refused(hmac_token(our_header, EVP_sha256(), pem), "HMAC under our header");
+	refused(hmac_token(our_header, EVP_sha512(), pem), "a HMAC of a signature's length");
 	refused(arena_printf(arena, "%s.%s", text, sign(rsa, EVP_sha256(), text)), "RS256");
-	text = signed_part(OUR_HEADER, payload);
+	text = signed_part(our_header, payload);
 	refused(arena_printf(arena, "%s.%s", text, sign(rsa, EVP_sha256(), text)),
 	        "RS256 under our header");
-	refused(es256(stranger, OUR_HEADER, payload), "a stranger's key");
+	refused(es256(stranger, our_header, payload), "a stranger's key");
 	refused(arena_printf(arena, "%s.%s", text, sign(ours, EVP_sha384(), text)),
 	        "another digest than SHA-256");
 	refused(arena_printf(arena, "%s.%s", text, encode((char[64]){0}, 64)),
@@ -170,18 +175,18 @@ static void test_claims(void)
 	for (size_t i = 0; i < COUNT(bad_claims); i++) {
 		const char *claim = bad_claims[i].claim, *value = bad_claims[i].value;
 
-		refused(es256(ours, OUR_HEADER, payload_with(claim, value)),
+		refused(es256(ours, our_header, payload_with(claim, value)),
 		        arena_printf(arena, "%s: %s", claim, value ? value : "missing"));
 	}
 	for (size_t i = 0; i < COUNT(bad_payloads); i++)
-		refused(es256(ours, OUR_HEADER, bad_payloads[i]),
+		refused(es256(ours, our_header, bad_payloads[i]),
 		        arena_printf(arena, "payload '%s'",
 		                     i == 8 ? "with a UTF-16 mark" : bad_payloads[i]));
-	refused(es256(ours, OUR_HEADER, arena_printf(arena, "%s{}", payload_with("", NULL))),
+	refused(es256(ours, our_header, arena_printf(arena, "%s{}", payload_with("", NULL))),
 	        "something behind the payload");
-	refused(es256(ours, OUR_HEADER, arena_printf(arena, "[%s]", payload_with("", NULL))),
+	refused(es256(ours, our_header, arena_printf(arena, "[%s]", payload_with("", NULL))),
 	        "a good payload in an array");
-	refused(es256(ours, OUR_HEADER, payload_with("jti", "\"\xff\xfe\"")), "not UTF-8");
+	refused(es256(ours, our_header, payload_with("jti", "\"\xff\xfe\"")), "not UTF-8");
 }
 
 int main(void)
