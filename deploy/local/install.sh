@@ -4,9 +4,13 @@ set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 
+# A package with a command, as nodejs=node, is not wanted where that command is there anyhow.
 wanted() {
 	for group; do
 		awk -v group="$group" '!/^#/ && $2 == group { print $1 }' "$here/packages"
+	done | while read -r wish; do
+		case $wish in *=*) ! command -v "${wish#*=}" >/dev/null || continue ;; esac
+		echo "${wish%%=*}"
 	done
 }
 
