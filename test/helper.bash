@@ -200,6 +200,29 @@ psql_owner() {
 	psql -XAtq -v ON_ERROR_STOP=1 -d "$MIGRATE_DATABASE_URL" -c "$1"
 }
 
+# hold SERVICE SQL: runs it in a transaction that stays open until let_go, which first gives
+# somebody who waits for it the time to come.
+hold() {
+	local url=${1^^}_DATABASE_URL line
+	coproc HOLDER { psql -XAtq -v ON_ERROR_STOP=1 -d "${!url}" 2>&1 3>&-; }
+	echo "SET search_path = $1; BEGIN; $2; \\echo held" >&"${HOLDER[1]}"
+	while read -r -t 20 line <&"${HOLDER[0]}"; do
+		[[ $line != held ]] || return 0
+	done
+	complain "could not hold: $line"
+}
+
+let_go() {
+	wait_for 1 held_up "$1" 2>/dev/null || true
+	echo 'COMMIT; \q' >&"${HOLDER[1]}"
+	wait "$HOLDER_PID"
+}
+
+held_up() {
+	[[ $(psql_as "$1" "SELECT count(*) > 0 FROM pg_stat_activity
+		WHERE wait_event_type = 'Lock' AND usename = current_user") == t ]]
+}
+
 # What jq's FILTER finds in the ledger of the stand-in for Stripe.
 ledger() {
 	curl --silent --fail "$STRIPE_STANDIN_URL/_fake/ledger" | jq -r "$1"
