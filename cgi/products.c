@@ -44,6 +44,14 @@ static const struct field shipped_items[] = {
 
 static const struct field page_query[] = {PAGE_FIELDS, {0}};
 
+static const struct field category_query[] = {PAGE_FIELDS, {"tree", BOOLEAN}, {0}};
+
+static const struct field review_query[] = {
+	PAGE_FIELDS,
+	{"ordering", CHOICE, .choices = "created_at -created_at rating -rating"},
+	{0},
+};
+
 #define VARIANT_FIELDS \
 	{"name",           TEXT,    .max = 255}, \
 	{"sku",            TEXT,    NULLABLE, .max = 64}, \
@@ -90,6 +98,17 @@ static const struct field page_query[] = {PAGE_FIELDS, {0}};
 	{"children",    LIST,    READ_ONLY}, \
 	SHOWN_FIELDS
 
+static const struct field review[] = {
+	{"rating",            INTEGER, REQUIRED, .min = 1, .max = 5},
+	{"title",             TEXT,    .max = 255},
+	{"body",              TEXT,    .max = 10000},
+	{"product_id",        INTEGER, READ_ONLY},
+	{"user_id",           INTEGER, READ_ONLY},
+	{"verified_purchase", BOOLEAN, READ_ONLY},
+	SHOWN_FIELDS,
+	{0},
+};
+
 static const struct field new_category[] = {CATEGORY_FIELDS(REQUIRED), {0}};
 static const struct field category_changes[] = {CATEGORY_FIELDS(0), {0}};
 static const struct field variant[] = {VARIANT_FIELDS, {0}};
@@ -111,6 +130,58 @@ static struct reply change_product(struct request *request)
 	return write_then_show(request, &sql_change_product, &sql_show_product);
 }
 
+/* Asks orders whether a user has bought the product and keeps the answer for the queries, as
+ * ":purchased": null where orders is away.  Then the review is written all the same, and says so.
+ */
+static void ask_purchased(struct request *request, const char *user_id)
+{
+	struct response response = ask(request, ORDERS, GET, NULL,
+	                               "purchases?user_id=%s&product_id=%s", user_id,
+	                               param(request, "id"));
+	bool answered = response.outcome == ANSWERED && response.status == 200;
+
+	set_param(request, "purchased",
+	          answered ? json_text(request->arena, response.json, "purchased") : NULL);
+}
+
+static struct reply create_review(struct request *request)
+{
+	struct row *product;
+
+	if (!fetch(request, &sql_check_reviewable, &product) || !commit(request))
+		return *request->failure;
+	if (!product)
+		return problem(request, "not_found");
+	ask_purchased(request, param(request, "user_id"));
+	return write_then_show(request, &sql_create_review, &sql_show_review);
+}
+
+/* Orders is asked once more, a minute later at the earliest, where it was away when a review was
+ * written.  False: as with fetch. */
+static bool verify_purchase(struct request *request)
+{
+	struct row *review, *claim;
+
+	if (!fetch(request, &sql_find_unverified, &review))
+		return false;
+	if (!review)
+		return true;
+	set_param(request, "unverified", column(review, "unverified"));
+	if (!fetch(request, &sql_claim_unverified, &claim))
+		return false;
+	if (!claim) /* somebody else is at it */
+		return true;
+	ask_purchased(request, column(claim, "author"));
+	return !param(request, "purchased") || run(request, &sql_verify_review);
+}
+
+static struct reply list_reviews(struct request *request)
+{
+	if (!verify_purchase(request))
+		return *request->failure;
+	return answer(request, &sql_list_reviews);
+}
+
 /* ---- Routes ---- */
 
 /* clang-format off */
@@ -121,7 +192,7 @@ static const struct route routes[] = {
 	{GET,    BASE,                            ANYONE,        0, product_query,    &sql_list_products},
 	{POST,   BASE,                            STAFF,         0, new_product,      &sql_create_product, &sql_show_product},
 
-	{GET,    BASE "categories/",              ANYONE,        0, page_query,       &sql_list_categories},
+	{GET,    BASE "categories/",              ANYONE,        0, category_query,   &sql_list_categories},
 	{POST,   BASE "categories/",              STAFF,         0, new_category,     &sql_create_category, &sql_show_category},
 	{GET,    BASE "categories/:id/",          ANYONE,        0, NULL,             &sql_show_category},
 	{PUT,    BASE "categories/:id/",          STAFF,         0, new_category,     &sql_replace_category, &sql_show_category},
@@ -135,14 +206,22 @@ static const struct route routes[] = {
 
 	{GET,    BASE ":id/variants/",            ANYONE,        0, page_query,       &sql_list_variants},
 	{POST,   BASE ":id/variants/",            STAFF,         0, variant,          &sql_create_variant, &sql_show_variant},
+	{GET,    BASE ":id/variants/:vid/",       ANYONE,        0, NULL,             &sql_show_variant},
 	{PUT,    BASE ":id/variants/:vid/",       STAFF,         0, variant,          &sql_replace_variant, &sql_show_variant},
 	{PATCH,  BASE ":id/variants/:vid/",       STAFF,         0, variant,          &sql_change_variant, &sql_show_variant},
 	{DELETE, BASE ":id/variants/:vid/",       STAFF,         0, NULL,             &sql_delete_variant},
 
 	{GET,    BASE ":id/images/",              ANYONE,        0, page_query,       &sql_list_images},
 	{POST,   BASE ":id/images/",              STAFF,         0, new_image,        &sql_create_image, &sql_show_image},
+	{GET,    BASE ":id/images/:iid/",         ANYONE,        0, NULL,             &sql_show_image},
 	{PATCH,  BASE ":id/images/:iid/",         STAFF,         0, image_changes,    &sql_change_image, &sql_show_image},
 	{DELETE, BASE ":id/images/:iid/",         STAFF,         0, NULL,             &sql_delete_image},
+
+	{GET,    BASE ":id/reviews/",             ANYONE,        0, review_query,     .handler = list_reviews},
+	{POST,   BASE ":id/reviews/",             USER,          0, review,           .handler = create_review},
+	{GET,    BASE ":id/reviews/:rid/",        ANYONE,        0, NULL,             &sql_show_review},
+	{PUT,    BASE ":id/reviews/:rid/",        USER,          0, review,           &sql_replace_review, &sql_show_review},
+	{DELETE, BASE ":id/reviews/:rid/",        USER,          0, NULL,             &sql_delete_review},
 
 	{POST,   INTERNAL "quote/",                     SERVICE, 0, quote_items,      &sql_quote},
 	{POST,   INTERNAL "reservations/",              SERVICE, 0, new_reservation,  &sql_hold},

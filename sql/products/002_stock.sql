@@ -69,17 +69,27 @@ END
 $$;
 
 -- What can be bought becomes p_quantity, whatever is reserved stays so.  A person's correction:
--- checkout never comes here.
+-- checkout never comes here.  A product whose last variant is gone gets a stock row of its own.
 CREATE FUNCTION correct_stock(p_product_id bigint, p_variant_id bigint, p_quantity integer) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
   stock products_stock;
 BEGIN
-  SELECT * INTO STRICT stock FROM products_stock
+  SELECT * INTO stock FROM products_stock
    WHERE product_id = p_product_id AND variant_id IS NOT DISTINCT FROM p_variant_id FOR UPDATE;
-  IF p_quantity <> stock.on_hand - stock.reserved THEN
+  IF NOT FOUND THEN
+    PERFORM open_stock(p_product_id, p_variant_id, p_quantity);
+  ELSIF p_quantity <> stock.on_hand - stock.reserved THEN
     PERFORM move_stock(stock.id, p_quantity - (stock.on_hand - stock.reserved), 0, 'correction');
   END IF;
+END
+$$;
+
+CREATE FUNCTION has_variants(p_product_id bigint) RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM products_productvariant
+                  WHERE product_id = p_product_id AND deleted_at IS NULL);
 END
 $$;
 
@@ -97,7 +107,7 @@ BEGIN
                ON p.id = s.product_id AND p.is_active AND p.deleted_at IS NULL
                LEFT JOIN products_productvariant v ON v.id = s.variant_id)
       ON s.product_id = i.product_id AND s.variant_id IS NOT DISTINCT FROM i.variant_id
-         AND v.deleted_at IS NULL
+         AND v.deleted_at IS NULL AND (v.id IS NOT NULL OR NOT has_variants(p.id))
    GROUP BY i.product_id, i.variant_id, s.id
    ORDER BY s.id;
 END

@@ -10,7 +10,7 @@ DECLARE
   place bigint;
   above bigint;
 BEGIN
-  PERFORM pg_advisory_xact_lock(hashtext('products_category'));
+  PERFORM lock_categories();
   FOR step IN SELECT * FROM jsonb_array_elements_text(p_path) LOOP
     above := place;
     SELECT min(id) INTO place FROM products_category
@@ -51,8 +51,7 @@ BEGIN
       PERFORM correct_stock(p_product.id, known.id, (item->>'stock_quantity')::integer);
     END IF;
   END LOOP;
-  UPDATE products_productvariant
-     SET deleted_at = now(), sku = sku || '-deleted-' || id, version = version + 1
+  UPDATE products_productvariant SET deleted_at = now(), version = version + 1
    WHERE product_id = p_product.id AND deleted_at IS NULL AND id <> ALL (kept);
 END
 $$;
@@ -105,7 +104,8 @@ BEGIN
   IF p_body ? 'category' THEN
     body := body || jsonb_build_object('category_id', category_at(p_body->'category'));
   END IF;
-  SELECT * INTO product FROM products_product WHERE slug = p_body->>'slug' FOR UPDATE;
+  SELECT * INTO product FROM products_product
+   WHERE slug = p_body->>'slug' AND deleted_at IS NULL FOR UPDATE;
   IF NOT FOUND THEN
     PERFORM create_product(body, p_currency);
     RETURN 'new';
@@ -114,6 +114,11 @@ BEGIN
   PERFORM FROM products_stock WHERE product_id = product.id ORDER BY id FOR UPDATE;
   SELECT json INTO STRICT before FROM product_full WHERE id = product.id;
   body := body - '{variants,images,stock_quantity}'::text[] || jsonb_build_object('currency', p_currency);
+  IF product.currency <> p_currency THEN
+    -- The file says all prices anew.
+    UPDATE products_productvariant SET price = NULL WHERE product_id = product.id AND deleted_at IS NULL;
+    body := '{"compare_at_price": null}' || body;
+  END IF;
   IF NOT before @> body THEN
     PERFORM update_product(product.id, body, false);
     product.currency := p_currency;

@@ -1,10 +1,14 @@
 -- categories.sql: the tree of categories.
 
 -- name: list_categories :list
+-- As a tree the list is one of roots, and a page has each of its roots whole.
 SELECT c.id, c.json FROM category_shown c
+--when tree = true
+ WHERE c.parent_id IS NULL
+--end
 --order default id bigint
 --show
-page.json;
+CASE WHEN :tree::boolean THEN category_tree(page.id) ELSE page.json END;
 
 -- name: show_category :json
 SELECT c.json FROM category_shown c WHERE c.id = :id::bigint;
@@ -20,4 +24,4 @@ SELECT id FROM update_category(:id::bigint, :body::jsonb, true) AS id WHERE id I
 SELECT id FROM update_category(:id::bigint, :body::jsonb, false) AS id WHERE id IS NOT NULL;
 
 -- name: delete_category :none
-DELETE FROM products_category WHERE id = :id::bigint;
+SELECT id FROM delete_category(:id::bigint) AS id WHERE id IS NOT NULL;

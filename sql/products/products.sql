@@ -3,15 +3,15 @@
 -- name: list_products :list
 SELECT p.id, p.name, p.price, p.created_at, coalesce(p.rating_avg, 0) AS rating
 --when search
-     , ts_rank(p.search, websearch_to_tsquery('english', :search)) AS rank
+     , found.rank
 --when not search
      , 0::real AS rank
 --end
   FROM products_product p
- WHERE p.deleted_at IS NULL AND (p.is_active OR :is_staff::boolean)
 --when search
-   AND (p.search @@ websearch_to_tsquery('english', :search)
-        OR p.search @@ websearch_to_tsquery('simple', :search))
+  JOIN find_products(:search, :is_staff::boolean) found USING (id)
+--end
+ WHERE p.deleted_at IS NULL AND (p.is_active OR :is_staff::boolean)
 --when category
    AND p.category_id = ANY ((SELECT category_with_descendants(:category))::bigint[])
 --when min_price
@@ -41,7 +41,7 @@ true
 SELECT f.json
   FROM product_full f
  WHERE f.id = CASE WHEN :slug ~ '^[0-9]+$' THEN :slug::bigint
-                   ELSE (SELECT p.id FROM products_product p WHERE p.slug = :slug) END
+                   ELSE (SELECT p.id FROM products_product p WHERE p.slug = :slug AND p.deleted_at IS NULL) END
    AND (f.is_active OR :is_staff::boolean);
 
 -- name: create_product :row
@@ -49,7 +49,8 @@ SELECT id AS slug, '/api/v1/products/' || id || '/' AS location
   FROM create_product(:body::jsonb, coalesce(:currency, :shop_currency)) AS id;
 
 -- name: replace_product :row
-SELECT id AS slug FROM update_product(:id::bigint, :body::jsonb, true) AS id WHERE id IS NOT NULL;
+SELECT id AS slug FROM update_product(
+         :id::bigint, jsonb_build_object('currency', :shop_currency::text) || :body::jsonb, true) AS id WHERE id IS NOT NULL;
 
 -- name: change_product :row
 SELECT id AS slug FROM update_product(:id::bigint, :body::jsonb, false) AS id WHERE id IS NOT NULL;
@@ -67,7 +68,9 @@ EXISTS (SELECT FROM products_product p
 page.json;
 
 -- name: show_variant :json
-SELECT v.json FROM variant_shown v WHERE v.id = :vid::bigint AND v.product_id = :id::bigint;
+SELECT v.json FROM variant_shown v
+  JOIN products_product p ON p.id = v.product_id AND p.deleted_at IS NULL AND (p.is_active OR :is_staff::boolean)
+ WHERE v.id = :vid::bigint AND v.product_id = :id::bigint;
 
 -- name: create_variant :row
 SELECT vid, '/api/v1/products/' || :id || '/variants/' || vid || '/' AS location
@@ -80,9 +83,7 @@ SELECT vid FROM update_variant(:id::bigint, :vid::bigint, :body::jsonb, true) AS
 SELECT vid FROM update_variant(:id::bigint, :vid::bigint, :body::jsonb, false) AS vid WHERE vid IS NOT NULL;
 
 -- name: delete_variant :none
-UPDATE products_productvariant
-   SET deleted_at = now(), sku = sku || '-deleted-' || id, version = version + 1
- WHERE id = :vid::bigint AND product_id = :id::bigint AND deleted_at IS NULL;
+SELECT vid FROM delete_variant(:id::bigint, :vid::bigint) AS vid WHERE vid IS NOT NULL;
 
 -- name: list_images :list
 SELECT v.id, v.position, v.json FROM image_shown v WHERE v.product_id = :id::bigint
@@ -94,18 +95,16 @@ EXISTS (SELECT FROM products_product p
 page.json;
 
 -- name: show_image :json
-SELECT i.json FROM image_shown i WHERE i.id = :iid::bigint AND i.product_id = :id::bigint;
+SELECT i.json FROM image_shown i
+  JOIN products_product p ON p.id = i.product_id AND p.deleted_at IS NULL AND (p.is_active OR :is_staff::boolean)
+ WHERE i.id = :iid::bigint AND i.product_id = :id::bigint;
 
 -- name: create_image :row
-SELECT add_images(p.id, jsonb_build_array(:body::jsonb)) AS iid,
-       '/api/v1/products/' || :id || '/images/' AS location
-  FROM products_product p WHERE p.id = :id::bigint AND p.deleted_at IS NULL;
+SELECT iid, '/api/v1/products/' || :id || '/images/' || iid || '/' AS location
+  FROM create_image(:id::bigint, :body::jsonb) AS iid WHERE iid IS NOT NULL;
 
 -- name: change_image :row
-UPDATE products_productimage
-   SET url = coalesce(:url, url), alt = coalesce(:alt, alt), position = coalesce(:position::integer, position)
- WHERE id = :iid::bigint AND product_id = :id::bigint
-RETURNING id AS iid;
+SELECT iid FROM update_image(:id::bigint, :iid::bigint, :body::jsonb) AS iid WHERE iid IS NOT NULL;
 
 -- name: delete_image :none
-DELETE FROM products_productimage WHERE id = :iid::bigint AND product_id = :id::bigint;
+SELECT iid FROM delete_image(:id::bigint, :iid::bigint) AS iid WHERE iid IS NOT NULL;
