@@ -219,3 +219,65 @@ cancel() { # REASON
 	internal POST "orders/$order/cancel" "{\"reason\":\"$1\"}"
 	expect_status 200
 }
+
+# The id of $order's intent at Stripe.
+intent() {
+	psql_as payments "SELECT provider_ref FROM payments_transaction WHERE order_id = $order"
+}
+
+# authenticate RESULT: the customer does as the bank asks (ok) or does not (fail).
+authenticate() {
+	fake authenticate "{\"payment_intent\":\"$(intent)\",\"result\":\"$1\"}"
+}
+
+# Places an order and pays it in the same request.
+buy() { # METHOD [KEY]
+	TOKEN=$buyer api POST /api/v1/orders/ "{\"items\":[{\"product_id\":$product,\"quantity\":1}],
+		\"shipping_address\":$address,\"payment_method\":\"$1\"}" --header "Idempotency-Key: ${2:-$(idem)}"
+}
+
+cancel_order() {
+	TOKEN=$buyer api PUT "/api/v1/orders/$order/cancel/" '{}'
+}
+
+# The order's time is over; the relay is free to see that before we make it.
+run_out() {
+	psql_as orders "UPDATE orders_order SET reserved_until = now() - interval '1 second' WHERE id = $order"
+	wait_for 20 relayed_to "$1"
+}
+
+relayed_to() { # STATUS of the order
+	"${ARNOVA_BUILD:-build}/arnova" relay --once && order_is status "$1"
+}
+
+# Puts what is open at $order's payment off, so that the relay leaves it to the test.
+put_off() {
+	psql_owner "UPDATE payments.payments_attempt SET due_at = now() + interval '1 hour' WHERE transaction_id =
+		(SELECT id FROM payments.payments_transaction WHERE order_id = $order)"
+}
+
+# ---- Many at the same moment, by one curl.
+
+# ask_for TOKEN PATH JSON [METHOD]: one more request for all_at_once.
+ask_for() {
+	requests=$((requests + 1))
+	((requests == 1)) || echo next
+	cat <<-END
+		url = "$BASE$2"
+		request = "${4:-POST}"
+		header = "Authorization: Bearer $1"
+		header = "Content-Type: application/json"
+		header = "Idempotency-Key: $(idem)"
+		data-binary = "${3//\"/\\\"}"
+		output = "$BATS_TEST_TMPDIR/answer.$requests"
+		write-out = "%{http_code} %{time_total}\n"
+		max-time = 60
+		silent
+	END
+}
+
+# Sends them; prints how often each status came: "201 10,409 190".
+all_at_once() {
+	curl --silent --parallel --parallel-immediate --parallel-max 300 --config "$1" >"$1.times" || true
+	cut -d ' ' -f 1 "$1.times" | sort | uniq -c | awk '{print $2 " " $1}' | paste -sd ,
+}
