@@ -437,6 +437,21 @@ unit_price unit_price_at_add line_total available in_stock"
 	expect_json .item_count 7
 }
 
+@test "what is available is judged by the quantity that an add before leaves" {
+	local product item adding
+	product=$(new_product '{"stock_quantity": 7}')
+	item=$(add "$product" 3)
+	# As the service changes a cart.
+	psql_owner "SET search_path = cart; BEGIN; SELECT FROM cart_cart WHERE user_id = $user FOR UPDATE;
+		UPDATE cart_cartitem SET quantity = 7 WHERE id = $item; SELECT pg_sleep(1); COMMIT" 3>&- >/dev/null &
+	adding=$!
+	sleep 0.3
+	cart POST items/ "{\"product_id\":$product,\"quantity\":1}"
+	expect_problem 409 insufficient_stock
+	expect_json '.items[0].requested' 8
+	wait "$adding"
+}
+
 @test "a line and a cart have a limit" {
 	product=$(new_product '{"stock_quantity": 3000000}')
 	item=$(add "$product" 1000000)

@@ -548,3 +548,22 @@ in_carts() {
 	guest=
 	TOKEN=$user holds "[[$product,3]]"
 }
+
+@test "a cart that one user is merging is gone for all others, and for its guest" {
+	local product user waiting
+	product=$(new_product '{"stock_quantity": 1000}') user=$(user_token buyer)
+	as "$user" POST items/ "{\"product_id\":$product,\"quantity\":1}"
+	new_guest "$product" 2
+	psql_owner "SET search_path = cart; BEGIN; DELETE FROM cart_cart
+		WHERE guest_hash = encode(sha256('$guest'), 'hex'); SELECT pg_sleep(1); COMMIT" 3>&- >/dev/null &
+	waiting=$!
+	sleep 0.3
+	prepare POST /api/v1/cart/merge/ '{"strategy":"sum"}' "Authorization: Bearer $user" "X-Cart-Token: $guest"
+	prepare POST /api/v1/cart/items/ "{\"product_id\":$product,\"quantity\":5}" "X-Cart-Token: $guest"
+	[[ $(send_prepared) == "200 1,201 1" ]]
+	wait "$waiting"
+	guest=
+	TOKEN=$user holds "[[$product,1]]"
+	guest=$(sed -n 's/\r$//; s/^X-Cart-Token: //Ip' "$BATS_TEST_TMPDIR/prepared.headers.2")
+	holds "[[$product,5]]"
+}
