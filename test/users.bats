@@ -70,7 +70,7 @@ ask() {
 	join
 	local access refresh
 	access=$(json .access) refresh=$(json .refresh)
-	[[ ${access%%.*} == eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9 ]]
+	[[ $(claims ".${access%%.*}." | jq -r '[.alg, .typ] | join(" ")') == 'ES256 JWT' ]]
 	[[ $(claims "$access" | jq -r 'keys | join(" ")') == 'exp fam iat is_staff iss jti token_type user_id' ]]
 	[[ $(claim "$access" '.exp - .iat') == 900 && $(claim "$refresh" '.exp - .iat') == 604800 ]]
 	[[ $(claim "$access" .token_type) == access && $(claim "$refresh" .token_type) == refresh ]]
@@ -106,13 +106,13 @@ ask() {
 	expect_problem 409 username_taken
 }
 
-@test "of ten registrations of one address at once one succeeds" {
+@test "of twenty registrations of one address at once one succeeds" {
 	local folder=$BATS_TEST_TMPDIR i
-	for i in {1..10}; do
+	for i in {1..20}; do
 		(join && echo "$status $(json '.code // "created"')" >"$folder/answer-$i") &
 	done
 	wait
-	[[ $(cat "$folder"/answer-* | sort | uniq -c | tr -s ' \n' ' ') == ' 1 201 created 9 409 email_taken ' ]]
+	[[ $(cat "$folder"/answer-* | sort | uniq -c | tr -s ' \n' ' ') == ' 1 201 created 19 409 email_taken ' ]]
 }
 
 @test "all errors of a registration are told at once" {
@@ -277,6 +277,42 @@ take_as_long() {
 	done
 }
 
+# meanwhile SQL: signs in while a transaction that did this to the account is still open.
+meanwhile() {
+	hold users "$1"
+	(sign_in "$email" "$PASSWORD" && echo "$status" >"$BATS_TEST_TMPDIR/status") &
+	let_go users
+	wait $!
+	status=$(cat "$BATS_TEST_TMPDIR/status")
+}
+
+live_sessions() {
+	psql_as users "SELECT count(*) FROM users.session_family
+		WHERE user_id = $(of_account id) AND ended_at IS NULL"
+}
+
+@test "nobody gets in by a password that is changed while it is compared" {
+	join
+	meanwhile "UPDATE auth_user SET password = '!' WHERE email = '$email'"
+	[[ $status == 401 && $(live_sessions) == 1 ]]
+}
+
+@test "nobody gets in who is disabled while his password is compared" {
+	join
+	meanwhile "UPDATE auth_user SET is_active = false WHERE email = '$email'"
+	[[ $status == 401 && $(live_sessions) == 0 ]]
+}
+
+@test "whoever signs in while his hash is replaced gets in, too" {
+	local hash folder=$BATS_TEST_TMPDIR i
+	join
+	hash=$(of_account password)
+	stored "weak-$email" 'argon2$argon2id$v=19$m=512,t=2,p=2$c2Vhc2FsdDg$ulHaTNXMrgZA9lLEf9wMjw'
+	email=weak-$email
+	meanwhile "UPDATE auth_user SET password = '$hash' WHERE email = '$email'"
+	[[ $status == 200 && $(of_account password) == "$hash" ]]
+}
+
 # ---- Refresh.
 
 @test "a refresh token is rotated: the successor works, and the claims are fresh" {
@@ -432,6 +468,39 @@ take_as_long() {
 	expect_status 200
 }
 
+@test "all faults of a profile are told at once, and a guess among them is recorded" {
+	join
+	local TOKEN=$(json .access)
+	api PATCH $AUTH/profile/ "{\"email\":\"x$email\",\"current_password\":\"wrong\",\"date_of_birth\":\"2999-01-01\"}"
+	expect_problem 400 invalid
+	expect_json '.errors | keys | join(" ")' 'current_password date_of_birth'
+	[[ $(psql_as users "SELECT count(*) FROM users.failed_sign_in WHERE account = 'user $(of_account id)'") == 1 ]]
+	api PATCH $AUTH/profile/ "{\"email\":\"x$email\",\"date_of_birth\":\"2999-01-01\"}"
+	expect_json '.errors | keys | join(" ")' 'current_password date_of_birth'
+	[[ $(psql_as users "SELECT count(*) FROM users.failed_sign_in WHERE account = 'user $(of_account id)'") == 1 ]]
+	api PUT $AUTH/profile/ "{\"phone\":\"$(printf '1%.0s' {1..33})\",\"date_of_birth\":\"1990-02-30\",\"first_name\":null}"
+	expect_json '.errors | keys | join(" ")' 'date_of_birth email first_name phone'
+	api PATCH $AUTH/profile/ "{\"phone\":\"$(printf '1%.0s' {1..32})\",\"date_of_birth\":\"$(date -u +%F)\"}"
+	expect_status 200
+	# The same address needs no proof.
+	api PATCH $AUTH/profile/ "{\"email\":\"$email\"}"
+	expect_status 200
+}
+
+@test "an address that is given up is left to its next owner" {
+	join
+	local old=$email TOKEN=$(json .access)
+	email=$(printf 'x%.0s' {1..64})@$(printf 'y%.0s' {1..60}).$(printf 'z%.0s' {1..60}).$(random 8).com
+	api PATCH $AUTH/profile/ "{\"email\":\"$email\",\"current_password\":\"$PASSWORD\"}"
+	expect_status 200
+	expect_json '.username | startswith("user-")' true
+	email=$old
+	join '{"password":"another horse"}'
+	expect_status 201
+	sign_in "$email" 'another horse'
+	expect_status 200
+}
+
 @test "nobody takes another's address" {
 	join
 	local taken=$email TOKEN
@@ -451,10 +520,224 @@ take_as_long() {
 	join
 	local TOKEN=$(json .access)
 	psql_as users "DELETE FROM users.auth_user WHERE email = '$email'"
+	# Until the services hear that the session has ended.
 	api GET $AUTH/profile/
-	expect_problem 404 not_found
+	expect_status 401 404
 	api PATCH $AUTH/profile/ '{"first_name":"Ann"}'
-	expect_problem 404 not_found
+	expect_status 401 404
+}
+
+# ---- Password.
+
+# Whether the session of this token is on the list of those that have ended.
+siblings_hear_of() {
+	ask ended-sessions/
+	[[ $(json ".families | any(. == \"$(claim "$1" .fam)\")") == true ]]
+}
+
+# change OLD NEW, by TOKEN.
+change() {
+	api POST $AUTH/password/change/ "$(jq -nc --arg old "$1" --arg new "$2" '{old_password: $old, new_password: $new}')"
+}
+
+@test "a changed password counts at once, and ends all sessions but the caller's" {
+	join
+	local mine=$(json .refresh) TOKEN=$(json .access) others=() family
+	sign_in "$email" "$PASSWORD"
+	others+=("$(json .refresh)")
+	sign_in "$email" "$PASSWORD"
+	others+=("$(json .refresh)")
+	# Nothing is trimmed or cut, and any character is taken.
+	change "$PASSWORD" ' ä😀 horse  '
+	expect_status 204
+	[[ -z $body ]]
+	TOKEN='' sign_in "$email" "$PASSWORD"
+	expect_problem 401 no_active_account
+	TOKEN='' sign_in "$email" ' ä😀 horse  '
+	expect_status 200
+	TOKEN='' refresh "$mine"
+	expect_status 200
+	for token in "${others[@]}"; do
+		TOKEN='' refresh "$token"
+		expect_problem 401 token_not_valid
+		siblings_hear_of "$token"
+	done
+	! siblings_hear_of "$mine" || return 1
+	[[ $(of_account password) == 'argon2$argon2id$v=19$m=19456,t=2,p=1$'* ]]
+}
+
+@test "a wrong old password is told under its field and recorded" {
+	join
+	local TOKEN=$(json .access) hash
+	hash=$(of_account password)
+	change 'correct horse batterY' 'another horse'
+	expect_problem 400 invalid
+	expect_json '.errors | keys | tostring' '["old_password"]'
+	[[ $(psql_as users "SELECT count(*) FROM users.failed_sign_in WHERE account = 'user $(of_account id)'") == 1 ]]
+	[[ $(of_account password) == "$hash" && $(live_sessions) == 1 ]]
+	api POST $AUTH/password/change/ '{}'
+	expect_json '.errors | keys | join(" ")' 'new_password old_password'
+	# Actions have no read-only fields.
+	api POST $AUTH/password/change/ "{\"old_password\":\"$PASSWORD\",\"new_password\":\"another horse\",\"id\":1}"
+	expect_problem 400 invalid
+	expect_json .errors.id[0] 'Unknown field.'
+	TOKEN='' api POST $AUTH/password/change/ '{}'
+	expect_problem 401 not_authenticated
+	[[ $(of_account password) == "$hash" ]]
+}
+
+@test "a new password obeys the rules of a first one" {
+	join '{"first_name":"Elizabeth","last_name":"Bennet"}'
+	local TOKEN=$(json .access) hash weak
+	hash=$(of_account password)
+	for weak in '' 1234567 '7 chars' 12345678901 Password123 "$email" "${email%@*}" elizabeth.bennet BENNETelizabeth \
+		"$(printf 'x%.0s' {1..257})"; do
+		change "$PASSWORD" "$weak"
+		expect_problem 400 invalid
+		expect_json '.errors | keys | tostring' '["new_password"]'
+	done
+	[[ $(of_account password) == "$hash" ]]
+	weak=$(printf '😀%.0s' {1..256})
+	change "$PASSWORD" "$weak"
+	expect_status 204
+	TOKEN='' sign_in "$email" "$weak"
+	expect_status 200
+	TOKEN='' sign_in "$email" "${weak%😀}😁"
+	expect_problem 401 no_active_account
+}
+
+# ---- Verify and log out.
+
+# verify TOKEN
+verify() {
+	TOKEN='' api POST $AUTH/verify/ "{\"token\":\"$1\"}"
+}
+
+log_out() {
+	TOKEN='' api POST $AUTH/logout/ "{\"refresh\":\"$1\"}"
+}
+
+@test "both tokens verify while their session lives, a used one for ten seconds" {
+	join
+	local access=$(json .access) first=$(json .refresh) second
+	for token in "$access" "$first"; do
+		verify "$token"
+		expect_status 200
+		[[ $body == '{}' ]]
+	done
+	refresh "$first"
+	second=$(json .refresh)
+	for token in "$access" "$first" "$second"; do
+		verify "$token"
+		expect_status 200
+	done
+	psql_as users "UPDATE users.refresh_token SET used_at = used_at - interval '11 seconds'
+		WHERE family_id = '$(claim "$first" .fam)' AND used_at IS NOT NULL"
+	verify "$first"
+	expect_problem 401 token_not_valid
+	# To look is not to use: the family lives on.
+	verify "$second"
+	expect_status 200
+	refresh "$second"
+	expect_status 200
+}
+
+@test "what is no token, or one of an ended session, does not verify" {
+	join
+	local access=$(json .access) first=$(json .refresh) change token
+	for token in x .. "${access%?}" "$access." "${SERVICE_TOKEN%%,*}"; do
+		verify "$token"
+		expect_problem 401 token_not_valid
+	done
+	verify ''
+	expect_problem 400 invalid
+	api POST $AUTH/verify/ '{}'
+	expect_problem 400 invalid
+	for change in "UPDATE users.session_family SET expires_at = now() WHERE user_id = $(of_account id)" \
+		"UPDATE users.session_family SET expires_at = now() + interval '1 day', ended_at = now()
+			WHERE user_id = $(of_account id)" \
+		"UPDATE users.session_family SET ended_at = NULL WHERE user_id = $(of_account id);
+			UPDATE users.auth_user SET is_active = false WHERE email = '$email'" \
+		"DELETE FROM users.auth_user WHERE email = '$email'"; do
+		psql_as users "$change"
+		for token in "$access" "$first"; do
+			verify "$token"
+			expect_problem 401 token_not_valid
+		done
+	done
+}
+
+@test "logging out ends its session alone, and can be said again" {
+	join
+	local access=$(json .access) first=$(json .refresh) other second
+	sign_in "$email" "$PASSWORD"
+	other=$(json .refresh)
+	refresh "$first"
+	second=$(json .refresh)
+	# Also by a token that was used before: its answer may have been lost.
+	log_out "$first"
+	expect_status 204
+	[[ -z $body ]]
+	for token in "$first" "$second"; do
+		refresh "$token"
+		expect_problem 401 token_not_valid
+		verify "$token"
+		expect_problem 401 token_not_valid
+	done
+	verify "$access"
+	expect_problem 401 token_not_valid
+	siblings_hear_of "$first"
+	! siblings_hear_of "$other" || return 1
+	log_out "$second"
+	expect_status 204
+	refresh "$other"
+	expect_status 200
+}
+
+@test "what is no refresh token logs nobody out" {
+	join
+	local access=$(json .access) first=$(json .refresh) token
+	for token in "$access" x .. "${first%?}"; do
+		log_out "$token"
+		expect_problem 401 token_not_valid
+	done
+	api POST $AUTH/logout/ '{}'
+	expect_problem 400 invalid
+	verify "$first"
+	expect_status 200
+}
+
+@test "logging out everywhere ends all of one's sessions, and nobody else's" {
+	join
+	local access=$(json .access) mine=("$(json .refresh)") other
+	sign_in "$email" "$PASSWORD"
+	mine+=("$(json .refresh)")
+	email=x$email join
+	other=$(json .refresh)
+	api POST $AUTH/logout-all/
+	expect_problem 401 not_authenticated
+	TOKEN=$access api POST $AUTH/logout-all/ '{"refresh":"x"}'
+	expect_problem 400 invalid
+	TOKEN=$access api POST $AUTH/logout-all/
+	expect_status 204
+	for token in "${mine[@]}" "$access"; do
+		verify "$token"
+		expect_problem 401 token_not_valid
+	done
+	refresh "${mine[1]}"
+	expect_problem 401 token_not_valid
+	refresh "$other"
+	expect_status 200
+	sign_in "$email" "$PASSWORD"
+	expect_status 200
+}
+
+@test "siblings hear of the sessions of accounts that are gone, too" {
+	join
+	local refresh=$(json .refresh)
+	! siblings_hear_of "$refresh" || return 1
+	psql_as users "DELETE FROM users.auth_user WHERE email = '$email'"
+	siblings_hear_of "$refresh"
 }
 
 # ---- Siblings.
