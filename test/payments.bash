@@ -192,7 +192,7 @@ sign() {
 
 # event BODY [SIGNATURE]
 event() {
-	api POST /api/v1/payments/webhook/ "$1" --header "Stripe-Signature: ${2:-$(sign "$1")}"
+	api POST /api/v1/payments/webhook/ "$1" --header "Stripe-Signature: ${2-$(sign "$1")}"
 }
 
 # intent_event TYPE STATUS [MEMBERS]: the body of an event of $order's intent.

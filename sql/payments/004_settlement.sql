@@ -213,7 +213,7 @@ BEGIN
     alarm := 'an order was paid a second time, by another intent';
   ELSIF kind LIKE 'charge.dispute.%' THEN
     effect := 'alarm';
-    alarm := 'a payment is disputed';
+    alarm := 'Stripe tells of a dispute';
   ELSIF kind LIKE 'payment\_intent.%' THEN
     effect := apply_intent_event(known, kind, object, at, p_minor);
     PERFORM keep_intent(known.id, intent);
