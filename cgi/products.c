@@ -131,13 +131,14 @@ static struct reply change_product(struct request *request)
 }
 
 /* Asks orders whether a user has bought the product and keeps the answer for the queries, as
- * ":purchased": null where orders is away.  Then the review is written all the same, and says so.
+ * ":purchased": null where orders is away.  Then the review is written all the same, and says
+ * so.
  */
 static void ask_purchased(struct request *request, const char *user_id)
 {
-	struct response response = ask(request, ORDERS, GET, NULL,
-	                               "purchases?user_id=%s&product_id=%s", user_id,
-	                               param(request, "id"));
+	struct response response =
+		ask(request, ORDERS, GET, NULL, "purchases?user_id=%s&product_id=%s", user_id,
+	            param(request, "id"));
 	bool answered = response.outcome == ANSWERED && response.status == 200;
 
 	set_param(request, "purchased",
@@ -156,17 +157,17 @@ static struct reply create_review(struct request *request)
 	return write_then_show(request, &sql_create_review, &sql_show_review);
 }
 
-/* Orders is asked once more, a minute later at the earliest, where it was away when a review was
- * written.  False: as with fetch. */
+/* Orders is asked once more, a minute later at the earliest, where it was away when a review
+ * was written.  False: as with fetch. */
 static bool verify_purchase(struct request *request)
 {
-	struct row *review, *claim;
+	struct row *found, *claim;
 
-	if (!fetch(request, &sql_find_unverified, &review))
+	if (!fetch(request, &sql_find_unverified, &found))
 		return false;
-	if (!review)
+	if (!found)
 		return true;
-	set_param(request, "unverified", column(review, "unverified"));
+	set_param(request, "unverified", column(found, "unverified"));
 	if (!fetch(request, &sql_claim_unverified, &claim))
 		return false;
 	if (!claim) /* somebody else is at it */

@@ -1,4 +1,5 @@
-/* check_sql.c: prepares every variant of every named query against a migrated database. */
+/* check_sql.c: prepares every variant of every named query against a migrated database; or
+ * prints one: `check_sql products list_products cursor order_by=price` for EXPLAIN. */
 #include <stdio.h>
 #include <string.h>
 
@@ -110,16 +111,70 @@ static void check(struct arena *arena, const char *service, const struct query *
 	passed++;
 }
 
-int main(void)
+/* ---- One variant of one query, as it is prepared ---- */
+
+/* What comes after "NAME=" among the arguments, "" for a bare NAME, NULL without one. */
+static const char *argument(char **arguments, const char *name)
 {
-	static const struct {
-		const char *name;
-		const struct query *const *queries;
-	} services[] = {
-		{"products", queries_of_products}, {"orders", queries_of_orders},
-		{"users", queries_of_users},       {"cart", queries_of_cart},
-		{"payments", queries_of_payments},
-	};
+	size_t size = strlen(name);
+
+	for (; *arguments; arguments++)
+		if (!strncmp(*arguments, name, size) && strchr("=", (*arguments)[size]))
+			return *arguments + size + ((*arguments)[size] == '=');
+	return NULL;
+}
+
+static uint64_t chosen_variant(const struct query *query, char **arguments)
+{
+	uint64_t mask = 0;
+
+	for (size_t i = 0; query->parts[i].text; i++) {
+		const struct part *part = &query->parts[i];
+		const char *value = part->when ? argument(arguments, part->when) : "";
+		bool present = value && (!part->is || !strcmp(part->is, value));
+
+		if (present != part->negated)
+			mask |= UINT64_C(1) << i;
+	}
+	return mask;
+}
+
+/* The names of its parameters, $1 first, in a line of their own before the text. */
+static void print_variant(const struct query *query, char **arguments)
+{
+	struct arena *arena = arena_new();
+
+	printf("--");
+	for (const char *const *name = query->params; *name; name++)
+		printf(" %s", *name);
+	printf("\n%s\n", query_text(arena, query, chosen_variant(query, arguments)));
+	arena_destroy(arena);
+}
+
+static int print_named(const struct query *const *queries, char **arguments)
+{
+	for (; *queries; queries++)
+		if (!strcmp((*queries)->name, *arguments)) {
+			print_variant(*queries, arguments + 1);
+			return 0;
+		}
+	fprintf(stderr, "check_sql: no query %s\n", *arguments);
+	return 2;
+}
+
+/* ---- The program ---- */
+
+static const struct {
+	const char *name;
+	const struct query *const *queries;
+} services[] = {
+	{"products", queries_of_products}, {"orders", queries_of_orders},
+	{"users", queries_of_users},       {"cart", queries_of_cart},
+	{"payments", queries_of_payments},
+};
+
+static void check_all(void)
+{
 	struct arena *arena = arena_new();
 
 	settings_load();
@@ -133,5 +188,17 @@ int main(void)
 	printf("1..%zu\n", passed + failed);
 	db_close();
 	arena_destroy(arena);
+}
+
+int main(int argc, char **argv)
+{
+	for (size_t i = 0; argc > 2 && i < COUNT(services); i++)
+		if (!strcmp(services[i].name, argv[1]))
+			return print_named(services[i].queries, argv + 2);
+	if (argc != 1) {
+		fprintf(stderr, "usage: check_sql [SERVICE QUERY [PARAMETER[=VALUE]]...]\n");
+		return 2;
+	}
+	check_all();
 	return failed ? 1 : 0;
 }
