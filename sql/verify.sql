@@ -81,6 +81,21 @@ WITH waiting AS (
    GROUP BY o.id
   HAVING (o.status IN ('shipped', 'delivered')) <> (sum(l.shipped) = sum(l.quantity))
   UNION ALL
+  SELECT format('order %s: is %s, %s; %s of %s units shipped, %s delivered', q.id, q.status, q.fulfillment_status,
+                q.shipped, q.quantity, q.delivered)
+    FROM (SELECT o.id, o.status, o.fulfillment_status, sum(l.quantity) AS quantity, sum(l.shipped) AS shipped,
+                 (SELECT coalesce(sum(c.quantity), 0) FROM orders.orders_shipment s
+                    JOIN orders.orders_shipmentitem c ON c.shipment_id = s.id
+                   WHERE s.order_id = o.id AND s.status = 'delivered') AS delivered
+            FROM orders.orders_order o JOIN ordered l ON l.order_id = o.id GROUP BY o.id) q
+   WHERE (q.status = 'delivered') <> (q.delivered = q.quantity)
+      OR q.fulfillment_status <> CASE WHEN q.status IN ('cancelled', 'expired') THEN 'cancelled'
+                                      WHEN q.delivered = q.quantity THEN 'delivered'
+                                      WHEN q.delivered > 0 THEN 'partially_delivered'
+                                      WHEN q.shipped = q.quantity THEN 'shipped'
+                                      WHEN q.shipped > 0 THEN 'partially_shipped'
+                                      ELSE 'unfulfilled' END
+  UNION ALL
   SELECT format('checkout %s: is %s; there is %s order', s.order_id, s.state, CASE WHEN o.id IS NULL THEN 'no' ELSE 'an' END)
     FROM orders.orders_saga s LEFT JOIN orders.orders_order o ON o.id = s.order_id
    WHERE (s.state = 'placed') <> (o.id IS NOT NULL)

@@ -509,6 +509,22 @@ actions_of() { # STATUS owner|staff
 	expect_problem 404 not_found
 }
 
+@test "a shipment is changed only as it was read" {
+	local tag
+	order_in shipped
+	tag=$(header ETag)
+	TOKEN=$staff api GET "/api/v1/orders/$id/shipments/$shipment/"
+	[[ -n $tag && $(header ETag) == "$tag" ]]
+	TOKEN=$staff api GET "/api/v1/orders/$id/shipments/$shipment/" --header "If-None-Match: $tag"
+	expect_status 304
+	TOKEN=$staff api PATCH "/api/v1/orders/$id/shipments/$shipment/" '{"status":"in_transit"}' --header "If-Match: $tag"
+	expect_status 200
+	[[ $(header ETag) != "$tag" ]]
+	TOKEN=$staff api PATCH "/api/v1/orders/$id/shipments/$shipment/" '{"status":"lost"}' --header "If-Match: $tag"
+	expect_problem 412 precondition_failed
+	order_is shipped shipped
+}
+
 @test "a shipment goes on as its own table says" {
 	local from to before allowed
 	for from in shipped in_transit delivered lost; do

@@ -354,6 +354,9 @@ keep_address() {
 	expect_problem 400 invalid
 	expect_json '.errors|keys|join(" ")' shipping_address
 	place "$(lines "$product" 1 | jq -c ". + {billing_address: ($address + {country: \"us\"})}")"
+	expect_status 201
+	expect_json .billing_address.country US
+	place "$(lines "$product" 1 | jq -c ". + {billing_address: ($address + {country: \"ZZ\"})}")"
 	expect_problem 400 invalid
 	expect_json '.errors|keys|join(" ")' billing_address.country
 	place "$(lines "$product" 1 | jq -c '. + {shipping_address: {name: "A"}}')"

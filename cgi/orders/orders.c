@@ -42,7 +42,7 @@ static const struct field address[] = {
 	{"city",        TEXT, REQUIRED, .min = 1, .max = 100},
 	{"region",      TEXT, NULLABLE, .max = 100},
 	{"postal_code", TEXT, REQUIRED, .min = 1, .max = 20},
-	{"country",     TEXT, REQUIRED, .min = 2, .max = 2},
+	{"country",     COUNTRY, REQUIRED},
 	{"phone",       TEXT, NULLABLE, .max = 32},
 	{"id",          INTEGER, READ_ONLY},
 	{"is_default",  BOOLEAN, READ_ONLY},

@@ -23,8 +23,7 @@ $$;
 CREATE FUNCTION address_errors(p_request jsonb, p_user jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
-  errors  jsonb := '{}';
-  given   text;
+  errors jsonb := '{}';
 BEGIN
   IF p_request -> 'shipping_address' IS NULL AND p_request -> 'shipping_address_id' IS NULL THEN
     errors := errors || field_error('shipping_address', 'This field is required.');
@@ -34,11 +33,6 @@ BEGIN
     errors := errors || field_error('shipping_address_id', format('Invalid pk "%s" - object does not exist.',
                                                                   p_request ->> 'shipping_address_id'));
   END IF;
-  FOREACH given IN ARRAY '{shipping_address,billing_address}'::text[] LOOP
-    IF p_request -> given ->> 'country' !~ '^[A-Z]{2}$' THEN
-      errors := errors || field_error(given || '.country', 'Enter a country code of two capital letters.');
-    END IF;
-  END LOOP;
   RETURN errors;
 END
 $$;

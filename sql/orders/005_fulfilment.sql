@@ -79,7 +79,7 @@ BEGIN
     WHERE o.id = changed
       AND (o.fulfillment_status <> f.fulfillment_status
            OR (o.status IN ('shipped', 'delivered')) <> (f.left_over = 0)
-           OR (o.status = 'delivered' AND f.fulfillment_status <> 'delivered'));
+           OR (o.status = 'delivered') <> (f.fulfillment_status = 'delivered'));
   IF FOUND OR EXISTS (
        SELECT FROM orders_orderitem i
         WHERE i.order_id = changed
