@@ -21,22 +21,28 @@ static struct reply show_health(struct request *request)
 			request->private->service->name));
 }
 
-static struct reply not_ready(struct request *request, const char *check, const char *why)
+static void add_failure(struct text *failing, const char *check, const char *why)
 {
-	return problem_with(
-		request, "upstream_unavailable",
-		arena_printf(request->arena, "\"failing\":{\"%s\":\"%s\"}", check, why));
+	text_printf(failing, "%s\"%s\":\"%s\"", failing->size ? "," : "", check, why);
 }
 
 static struct reply show_readiness(struct request *request)
 {
+	struct text failing = {.arena = request->arena};
 	struct row *row;
 
 	if (!fetch(request, &sql_schema_version, &row))
-		return not_ready(request, "database", "cannot be reached or has no schema");
-	if (column_int(row, "version") < request->private->service->schema_version)
-		return not_ready(request, "schema",
-		                 "migrations are missing: run arnova migrate");
+		add_failure(&failing, "database", "cannot be reached or has no schema");
+	else if (column_int(row, "version") < request->private->service->schema_version)
+		add_failure(&failing, "schema", "migrations are missing: run arnova migrate");
+	for (enum service sibling = 0; sibling < SERVICES; sibling++)
+		if (breaker_is_open(sibling))
+			add_failure(&failing, service_names[sibling],
+			            "fails and is left alone");
+	if (failing.size)
+		return problem_with(
+			request, "upstream_unavailable",
+			arena_printf(request->arena, "\"failing\":{%s}", failing.bytes));
 	return reply_json(
 		200, arena_printf(request->arena,
 	                          "{\"status\":\"ready\",\"service\":\"%s\",\"schema\":%d}",

@@ -292,10 +292,30 @@ void auth_configure(void); /* ends the program when SERVICE_TOKEN is missing or 
 bool authenticate(struct request *request, struct reply *reply);
 bool authorise(struct request *request, const struct route *route, struct reply *reply);
 
+/* ---- state.c ---- */
+
+#define LIMIT_STATE_PATH 512
+#define LIMIT_STATE_NAME 32
+
+/* Files lie in STATE_FOLDER, else VAR/run, else /dev/shm, and are named SERVICE.NAME. */
+void state_configure(struct arena *arena, const char *service);
+const char *state_path(struct arena *arena, const char *name);
+/* Whether nobody else can write to the file: somebody else's could say anything. */
+struct stat;
+bool state_is_ours(int file, struct stat *about);
+void state_complain(struct arena *arena, const char *path); /* once; of errno */
+
+/* ---- breaker.c ---- */
+
+void breakers_configure(struct arena *arena); /* without it everybody is called always */
+/* Whether a sibling is to be called now; if so, breaker_tell() says how it went. */
+bool breaker_allows(enum service service);
+void breaker_tell(enum service service, bool good);
+bool breaker_is_open(enum service service);
+
 /* ---- sessions.c ---- */
 
-/* The list of ended sessions lies in STATE_FOLDER, else VAR/run, else /dev/shm. */
-void sessions_configure(struct arena *arena, const char *service);
+void sessions_configure(struct arena *arena);
 /* Whether the session of a token has ended, as users said at most 5 seconds ago; while users is
  * away, as it said last.  May call users: never inside a transaction, nor in the internal pool.
  */

@@ -399,6 +399,9 @@ struct response ask(struct request *request, enum service service, enum method m
 	va_end(values);
 	assert(size >= 0 && (size_t)size < sizeof url - (size_t)base);
 
+	if (time_for_call(request, 1) < 1 || !breaker_allows(service))
+		return (struct response){.outcome = NOT_SENT, .body = ""};
+
 	struct response response = ask_once(request, service, method, body, url);
 
 	for (int i = 0; i < REPEATS && worth_repeating(&response); i++) {
@@ -407,6 +410,7 @@ struct response ask(struct request *request, enum service service, enum method m
 		response = ask_once(request, service, method, body, url);
 		response.repeated = true;
 	}
+	breaker_tell(service, !worth_repeating(&response) && response.status != 504);
 	return response;
 }
 

@@ -328,7 +328,9 @@ int serve(const struct service_definition *definition, int argc, char **argv)
 		die("could not start: no database is set for %s, by DATABASE_URL or otherwise",
 		    definition->name);
 	db_use(definition->name);
-	sessions_configure(arena, definition->name);
+	state_configure(arena, definition->name);
+	sessions_configure(arena);
+	breakers_configure(arena);
 	while (fcgi_accept())
 		serve_one(arena);
 	db_close();

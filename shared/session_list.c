@@ -13,10 +13,8 @@
 
 #include "session_list.h"
 
-#define LIMIT_LIST_PATH 512
-
-static char list_path[LIMIT_LIST_PATH], new_path[LIMIT_LIST_PATH + 5],
-	lock_path[LIMIT_LIST_PATH + 5];
+static char list_path[LIMIT_STATE_PATH], new_path[LIMIT_STATE_PATH],
+	lock_path[LIMIT_STATE_PATH];
 static char boot[sizeof(((struct session_list *)0)->boot)]; /* of the machine */
 static struct stat seen;                                    /* the file that was read last */
 static int lock_file = -1;     /* the only descriptor: closing another would lose the lock */
@@ -32,50 +30,12 @@ static void read_boot(void)
 		close(file);
 }
 
-/* What all lists of this shop begin with. */
-static const char *prefix(struct arena *arena)
+void sessions_configure(struct arena *arena)
 {
-	const char *folder = setting("STATE_FOLDER", NULL), *var = setting("VAR", NULL);
-	const char *shop = setting("USERS_SERVICE_URL", "");
-
-	if (folder)
-		return arena_printf(arena, "%s/", folder);
-	if (var)
-		return arena_printf(arena, "%s/run/", var);
-	return arena_printf(arena, "/dev/shm/arnova-%u-%.8s-", (unsigned)geteuid(),
-	                    sha256_hex(arena, shop, strlen(shop)));
-}
-
-void sessions_configure(struct arena *arena, const char *service)
-{
-	const char *path = arena_printf(arena, "%s%s.sessions", prefix(arena), service);
-
 	read_boot();
-	if (strlen(path) >= LIMIT_LIST_PATH)
-		die("could not start: the path of STATE_FOLDER is too long");
-	snprintf(list_path, sizeof(list_path), "%s", path);
-	snprintf(new_path, sizeof(new_path), "%s.new", list_path);
-	snprintf(lock_path, sizeof(lock_path), "%s.lock", list_path);
-}
-
-static void complain(struct arena *arena, const char *path)
-{
-	static bool complained;
-
-	if (!complained)
-		log_event("warn", "could not use a file of ended sessions",
-		          "\"file.path\":%s,\"error.message\":%s", json_quote(arena, path),
-		          json_quote(arena, strerror(errno)));
-	complained = true;
-}
-
-/* Somebody else's file could say anything. */
-static bool is_ours(int file, struct stat *about)
-{
-	if (fstat(file, about) < 0)
-		return false;
-	errno = EPERM;
-	return S_ISREG(about->st_mode) && about->st_uid == geteuid() && !(about->st_mode & 022);
+	snprintf(list_path, sizeof(list_path), "%s", state_path(arena, "sessions"));
+	snprintf(new_path, sizeof(new_path), "%s", state_path(arena, "sessions.new"));
+	snprintf(lock_path, sizeof(lock_path), "%s", state_path(arena, "sessions.lock"));
 }
 
 /* ---- The list ---- */
@@ -190,8 +150,8 @@ struct session_list *session_list_load(struct arena *arena, struct session_list 
 
 	if (file < 0)
 		return known;
-	if (!is_ours(file, &about)) {
-		complain(arena, list_path);
+	if (!state_is_ours(file, &about)) {
+		state_complain(arena, list_path);
 	} else if (!was_seen(&about)) {
 		list = read_list(file, (size_t)about.st_size);
 		seen = about;
@@ -226,7 +186,7 @@ void session_list_keep(struct arena *arena, struct session_list *list)
 	sort(list);
 	digest_of(list, list->digest);
 	if (!write_list(list))
-		complain(arena, new_path);
+		state_complain(arena, new_path);
 }
 
 /* ---- The lock, and in its file the last failure ---- */
@@ -241,7 +201,7 @@ static bool open_lock(void)
 		close(lock_file);
 	lock_file =
 		open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-	if (lock_file >= 0 && is_ours(lock_file, &about))
+	if (lock_file >= 0 && state_is_ours(lock_file, &about))
 		return true;
 	if (lock_file >= 0)
 		close(lock_file);
@@ -254,7 +214,7 @@ bool session_lock(struct arena *arena)
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
 
 	if (!open_lock()) {
-		complain(arena, lock_path);
+		state_complain(arena, lock_path);
 		return true;
 	}
 	return !fcntl(lock_file, F_SETLK, &lock) || (errno != EAGAIN && errno != EACCES);
@@ -281,5 +241,5 @@ void session_record_failure(struct arena *arena, int64_t at)
 {
 	failure_of_own = at;
 	if (lock_file >= 0 && pwrite(lock_file, &at, sizeof(at), 0) != sizeof(at))
-		complain(arena, lock_path);
+		state_complain(arena, lock_path);
 }
