@@ -173,10 +173,14 @@ in_carts() {
 	expect_json .id null
 }
 
-@test "two tokens at once are refused, and a bad access token whatever the other" {
+@test "two tokens at once open no cart, nor does a bad access token beside a good one" {
 	new_guest "$(new_product)" 1
-	cart GET '' --header "X-Cart-Token: $(random 16)"
-	expect_problem 400 parse_error
+	# lighttpd makes one value of the two.
+	for other in "$(random 16)" "$guest"; do
+		cart GET '' --header "X-Cart-Token: $other"
+		expect_status 200 400
+		[[ $status == 400 ]] || expect_json .id null
+	done
 	as nonsense GET ''
 	expect_problem 401 token_not_valid
 	as nonsense POST items/ '{"product_id":1,"quantity":1}'
