@@ -5,6 +5,7 @@
 #include <openssl/core_names.h>
 #include <openssl/ecdsa.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <stdlib.h>
@@ -14,6 +15,8 @@
 
 #include "internal.h"
 #include "tap.h"
+
+#define HS256_HEADER "{\"alg\":\"HS256\",\"typ\":\"JWT\"}"
 
 static struct arena *arena;
 static EVP_PKEY *ours, *stranger, *rsa;
@@ -67,6 +70,18 @@ static inline const char *es256(EVP_PKEY *key, const char *header, const char *p
 	const char *text = signed_part(header, payload);
 
 	return arena_printf(arena, "%s.%s", text, sign(key, EVP_sha256(), text));
+}
+
+static inline const char *hmac_token(const char *header, const char *payload,
+                                     const EVP_MD *digest, const char *key)
+{
+	const char *text = signed_part(header, payload);
+	unsigned char mac[EVP_MAX_MD_SIZE];
+	unsigned size;
+
+	HMAC(digest, key, (int)strlen(key), (const unsigned char *)text, strlen(text), mac,
+	     &size);
+	return arena_printf(arena, "%s.%s", text, encode(mac, size));
 }
 
 /* A payload that is good but for one claim: other JSON in its place, or NULL for none. */

@@ -60,6 +60,16 @@ static void test_successor(void)
 	ok(strcmp(successor_of(arena, one), one) != 0, "its own successor is another");
 }
 
+static void test_public_keys(void)
+{
+	is_text(public_keys(arena),
+	        arena_printf(arena,
+	                     "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"use\":\"sig\","
+	                     "\"alg\":\"ES256\",\"kid\":\"%s\",\"x\":\"%s\",\"y\":\"%s\"}]}",
+	                     our_kid, our_x, our_y),
+	        "the public key as a JWK Set");
+}
+
 /* The signature of a known token is not checked again; whether it expired is. */
 static void test_expiry_of_known(void)
 {
@@ -185,6 +195,7 @@ int main(void)
 	test_issued();
 	test_control();
 	test_successor();
+	test_public_keys();
 	test_skew();
 	test_expiry_of_known();
 	return forge_end();

@@ -1,18 +1,5 @@
 /* unit_token_attacks.c: tokens with which somebody would try to get in. */
-#include <openssl/hmac.h>
-
 #include "forge.h"
-
-static const char *hmac_token(const char *header, const EVP_MD *digest, const char *key)
-{
-	const char *payload = "{}", *text = signed_part(header, payload);
-	unsigned char mac[EVP_MAX_MD_SIZE];
-	unsigned size;
-
-	HMAC(digest, key, (int)strlen(key), (const unsigned char *)text, strlen(text), mac,
-	     &size);
-	return arena_printf(arena, "%s.%s", text, encode(mac, size));
-}
 
 static void test_algorithms(void)
 {
@@ -60,18 +47,26 @@ static const char *file_text(const char *path)
 
 static void test_keys(void)
 {
+	static const struct {
+		const char *header;
+		const EVP_MD *(*digest)(void);
+	} hashes[] = {
+		{HS256_HEADER, EVP_sha256},
+		{"{\"alg\":\"HS384\",\"typ\":\"JWT\"}", EVP_sha384},
+		{"{\"alg\":\"HS512\",\"typ\":\"JWT\"}", EVP_sha512},
+		{"{\"alg\":\"hs256\",\"typ\":\"JWT\"}", EVP_sha256},
+	};
 	const char *pem = file_text(public_path), *payload = payload_with("", NULL);
 	const char *text = signed_part("{\"alg\":\"RS256\",\"typ\":\"JWT\"}", payload);
 
-	refused(hmac_token("{\"alg\":\"HS256\",\"typ\":\"JWT\"}", EVP_sha256(), pem),
-	        "HS256 over the public PEM");
-	refused(hmac_token("{\"alg\":\"HS384\",\"typ\":\"JWT\"}", EVP_sha384(), pem), "HS384");
-	refused(hmac_token("{\"alg\":\"HS512\",\"typ\":\"JWT\"}", EVP_sha512(), pem), "HS512");
-	refused(hmac_token("{\"alg\":\"hs256\",\"typ\":\"JWT\"}", EVP_sha256(), pem), "hs256");
-	refused(hmac_token("{\"alg\":\"HS256\",\"typ\":\"JWT\"}", EVP_sha256(), ""),
-	        "an empty key");
-	refused(hmac_token(our_header, EVP_sha256(), pem), "HMAC under our header");
-	refused(hmac_token(our_header, EVP_sha512(), pem), "a HMAC of a signature's length");
+	for (size_t i = 0; i < COUNT(hashes); i++)
+		refused(hmac_token(hashes[i].header, payload, hashes[i].digest(), pem),
+		        arena_printf(arena, "%s over the public PEM", hashes[i].header));
+	refused(hmac_token(HS256_HEADER, payload, EVP_sha256(), ""), "an empty key");
+	refused(hmac_token(HS256_HEADER, payload, EVP_sha256(), "secret"), "a guessed key");
+	refused(hmac_token(our_header, payload, EVP_sha256(), pem), "HMAC under our header");
+	refused(hmac_token(our_header, payload, EVP_sha512(), pem),
+	        "a HMAC of a signature's length");
 	refused(arena_printf(arena, "%s.%s", text, sign(rsa, EVP_sha256(), text)), "RS256");
 	text = signed_part(our_header, payload);
 	refused(arena_printf(arena, "%s.%s", text, sign(rsa, EVP_sha256(), text)),
