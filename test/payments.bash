@@ -170,12 +170,12 @@ attempt_is() { # OUTCOME
 		ON t.id = a.transaction_id WHERE t.order_id = $order ORDER BY a.id DESC LIMIT 1") == "$1" ]]
 }
 
-# Kills the worker that talks to Stripe about $order: who holds the lock of its attempt, at the
-# other end of that backend's socket.
+# kill_worker [KIND]: kills the worker that talks to Stripe about $order: who holds the lock of its
+# attempt (or refund), at the other end of that backend's socket.
 kill_worker() {
-	local backend peer worker
-	backend=$(psql_owner "SELECT l.pid FROM pg_locks l JOIN payments.payments_attempt a
-		ON payments.work_lock('attempt', a.id) = (l.classid::bigint << 32 | l.objid::bigint)
+	local backend peer worker kind=${1:-attempt}
+	backend=$(psql_owner "SELECT l.pid FROM pg_locks l JOIN payments.payments_$kind a
+		ON payments.work_lock('$kind', a.id) = (l.classid::bigint << 32 | l.objid::bigint)
 		JOIN payments.payments_transaction t ON t.id = a.transaction_id
 		WHERE l.locktype = 'advisory' AND t.order_id = $order")
 	peer=$(ss -Hxnp state connected | grep "PGSQL.*pid=$backend," | awk '{print $8}')
@@ -254,6 +254,11 @@ relayed_to() { # STATUS of the order
 put_off() {
 	psql_owner "UPDATE payments.payments_attempt SET due_at = now() + interval '1 hour' WHERE transaction_id =
 		(SELECT id FROM payments.payments_transaction WHERE order_id = $order)"
+}
+
+# alarmed MESSAGE: whether the log tells of $order's payment.
+alarmed() {
+	grep -hF "\"message\":\"$1\"" "$VAR"/log/payments*.log | grep -qE "\"order_id\":$order,\"payment_id\":[0-9]+"
 }
 
 # ---- Many at the same moment, by one curl.

@@ -107,18 +107,48 @@ teardown() {
 }
 
 @test "fifty refunds at once give back what was paid and not a cent more" {
+	local requests=0 result staff
 	paid_order
-	staff_token >/dev/null
-	for i in $(seq 50); do
-		(refund '{"amount":"1.00"}' && echo "$status" >"$BATS_TEST_TMPDIR/answer.$i") &
-		((i % 10)) || wait
-	done
-	wait
-	[[ $(sort "$BATS_TEST_TMPDIR"/answer.* | uniq -c | xargs) == "19 201 31 422" ]]
+	staff=$(staff_token)
+	for _ in $(seq 50); do
+		ask_for "$staff" "/api/v1/payments/$payment/refund/" '{"amount":"1.00"}'
+	done >"$BATS_TEST_TMPDIR/requests"
+	result=$(all_at_once "$BATS_TEST_TMPDIR/requests")
+	[[ $result == "201 19,422 31" ]] || complain "expected 19 refunds, got $result"
+	[[ $(cat "$BATS_TEST_TMPDIR"/answer.* | grep -o '"code":"refund_exceeds_captured"' | wc -l) == 31 ]]
 	TOKEN=$buyer api GET "/api/v1/payments/$payment/"
 	expect_json .refunded 19.00
+	[[ $(stripe_refunds '.[].amount') == "$(yes 100 | head -n 19)" ]]
 	refund '{}'
 	expect_json .amount 0.99
+}
+
+# stripe_refunds FILTER: over what Stripe has given back of $order.
+stripe_refunds() {
+	stripe "refunds?payment_intent=$(intent)&limit=100" | jq -r ".data | $1"
+}
+
+@test "fifty refunds of which Stripe answers none: what may have been given back counts" {
+	local requests=0 result staff
+	paid_order
+	staff=$(staff_token)
+	scenario "{\"webhooks\":{\"mode\":\"off\"},\"rules\":[{\"match\":{\"order_id\":$order,\"method\":\"POST\",\"times\":-1},
+		\"do\":{\"fault\":\"status\",\"status\":500,\"effect\":true,\"should_retry\":\"false\"}},
+		{\"match\":{\"method\":\"GET\",\"path\":\"/v1/refunds*\",\"times\":-1},\"do\":{\"fault\":\"status\",\"status\":401,\"effect\":false}}]}" >/dev/null
+	for _ in $(seq 50); do
+		ask_for "$staff" "/api/v1/payments/$payment/refund/" '{"amount":"1.50"}'
+	done >"$BATS_TEST_TMPDIR/requests"
+	result=$(all_at_once "$BATS_TEST_TMPDIR/requests")
+	[[ $result == "202 13,422 37" ]] || complain "expected 13 that are open, got $result"
+	TOKEN=$buyer api GET "/api/v1/payments/$payment/"
+	expect_json '"\(.refunded) \(.refunds | map(.status) | unique | join(","))"' "0.00 pending"
+	lost_and_found
+	settled_and_shown() {
+		internal POST "run/$order" '{}' && TOKEN=$buyer api GET "/api/v1/payments/$payment/" &&
+			expect_json .refunded 19.50
+	}
+	wait_for 20 settled_and_shown
+	[[ $(stripe_refunds length) == 13 ]]
 }
 
 @test "a refund is cut after its effect: repeated with the same key, given back once" {
@@ -191,10 +221,27 @@ teardown() {
 	fake settle "{\"refund\":\"$(psql_as payments "SELECT r.provider_ref FROM payments_refund r WHERE r.transaction_id = $payment")\",\"result\":\"failed\"}"
 	wait_for 10 payment_is succeeded
 	expect_json '.results[0].refunds[0].status' failed
+	expect_json '.results[0].refunded' 0.00
 	wait_for 10 order_is payment_status paid
-	refund '{"amount":"1.00"}'
+	order_is status confirmed
+	[[ $(grep -hF '"message":"a refund has failed"' "$VAR"/log/payments*.log) == *"\"order_id\":$order,"* ]]
+	# A later word of its success is of before.
+	refund_event updated succeeded "$(psql_as payments "SELECT provider_ref FROM payments_refund WHERE transaction_id = $payment")" 1999
+	expect_status 200
+	payment_is succeeded
+	refund '{"amount":"20.00"}'
+	expect_problem 422 refund_exceeds_captured
+	refund '{}'
 	expect_status 201
-	order= # the stand-in counts the failed one as given back
+	[[ $(json .payment.refunds | jq -c 'map(.status)') == '["failed","succeeded"]' ]]
+}
+
+# refund_event TYPE STATUS REF AMOUNT: an event of a refund of $order's payment.
+refund_event() {
+	event "$(jq -nc --arg id "evt_$(random 8)" --arg type "refund.$1" --arg status "$2" --arg ref "$3" --argjson amount "$4" \
+		--arg intent "$(intent)" --argjson now "$(date +%s)" '{id: $id, object: "event", type: $type, created: $now,
+		livemode: false, data: {object: {id: $ref, object: "refund", status: $status, amount: $amount, currency: "usd",
+		payment_intent: $intent, metadata: {}}}}')"
 }
 
 @test "a refund made in Stripe's dashboard is taken in" {
@@ -220,4 +267,140 @@ teardown() {
 	payment_is partially_refunded
 	expect_json '.results[0].refunded' 10.00
 	expect_json '.results[0].refunds | map("\(.amount) \(.status)") | sort | join(", ")' '10.00 succeeded, 15.00 failed'
+}
+
+@test "a refund in Stripe's dashboard whose failure is told first stays failed" {
+	paid_order
+	refund_event failed failed "re_elsewhere_$order" 500
+	expect_status 200
+	payment_is succeeded
+	expect_json '.results[0].refunds | map("\(.amount) \(.status)") | join(", ")' '5.00 failed'
+	refund_event created succeeded "re_elsewhere_$order" 500
+	expect_status 200
+	payment_is succeeded
+	expect_json '.results[0].refunded' 0.00
+}
+
+@test "refunds told of another amount or currency, or of more than was paid, change nothing" {
+	paid_order
+	refund '{"amount":"5.00"}'
+	ref=$(psql_as payments "SELECT provider_ref FROM payments_refund WHERE transaction_id = $payment")
+	refund_event updated failed "$ref" 501
+	expect_status 200
+	refund_event created succeeded "re_too_much_$order" 1500
+	expect_status 200
+	payment_is partially_refunded
+	expect_json '.results[0] | "\(.refunded) \(.refunds | length)"' '5.00 1'
+	TOKEN=$(staff_token) api GET "/api/v1/payments/$payment/"
+	expect_json '.alerts | map(.type) | join(" ")' 'refund.updated refund.created'
+}
+
+@test "pending refunds count as given back until they fail" {
+	paid_order pm_card_pendingRefund
+	scenario '{"settle_ms":-1}' >/dev/null
+	refund '{"amount":"15.00"}'
+	expect_status 202
+	refund '{"amount":"5.00"}'
+	expect_problem 422 refund_exceeds_captured
+	expect_json .refundable 4.99
+	refund '{"amount":"4.99"}'
+	expect_status 202
+	refund '{}'
+	expect_problem 409 not_refundable
+	fake settle "{\"refund\":\"$(psql_as payments "SELECT provider_ref FROM payments_refund WHERE transaction_id = $payment AND amount = 1500")\",\"result\":\"failed\"}" >/dev/null
+	refundable() { refund '{"amount":"15.00"}' && expect_status 202; }
+	wait_for 10 refundable
+	payment_is succeeded
+	expect_json '.results[0].refunds | map("\(.amount) \(.status)") | join(", ")' '15.00 failed, 4.99 pending, 15.00 pending'
+	for ref in $(stripe_refunds '.[] | select(.status == "pending") | .id'); do
+		fake settle "{\"refund\":\"$ref\",\"result\":\"succeeded\"}" >/dev/null
+	done
+	wait_for 10 payment_is refunded
+}
+
+@test "the retry of a refund's key tells how it ended, and gives nothing back again" {
+	paid_order pm_card_pendingRefund
+	scenario '{"settle_ms":-1}' >/dev/null
+	key=$(idem)
+	refund '{"amount":"5.00"}' "$key"
+	expect_status 202
+	first=$(json .id)
+	refund '{"amount":"5.00"}' "$key"
+	expect_status 202
+	expect_json .id "$first"
+	refund '{"amount":"6.00"}' "$key"
+	expect_problem 422 idempotency_key_reused
+	fake settle "{\"refund\":\"$(psql_as payments "SELECT provider_ref FROM payments_refund WHERE id = $first")\",\"result\":\"succeeded\"}" >/dev/null
+	wait_for 10 payment_is partially_refunded
+	refund '{"amount":"5.00"}' "$key"
+	expect_status 201
+	expect_json '"\(.id) \(.status)"' "$first succeeded"
+	[[ $(stripe_refunds length) == 1 ]]
+}
+
+@test "a worker is killed while it refunds: the retry of its key, or reconcile, finishes that once" {
+	for how in retry reconcile; do
+		paid_order
+		fault '{"fault":"latency","when":"after","ms":4000}' POST /v1/refunds
+		key=$(idem)
+		refund '{"amount":"5.00"}' "$key" &
+		wait_for 10 given_back_at_stripe
+		kill_worker refund
+		wait
+		case $how in
+		retry)
+			retried() { refund '{"amount":"5.00"}' "$key" && expect_status 201; }
+			wait_for 20 retried
+			;;
+		reconcile) wait_for 20 reconciled_to partially_refunded ;;
+		esac
+		payment_is partially_refunded
+		expect_json '.results[0].refunded' 5.00
+		[[ $(stripe_refunds length) == 1 ]]
+		ledger_holds
+	done
+}
+
+given_back_at_stripe() {
+	[[ $(stripe_refunds length) == 1 ]]
+}
+
+# Makes the refunds of $order a day older; the relay keeps away.
+age_refunds() {
+	psql_owner "UPDATE payments.payments_refund SET created_at = created_at - interval '24 hours',
+		claimed_at = claimed_at - interval '24 hours', due_at = now() + interval '1 hour' WHERE transaction_id = $payment"
+	lost_and_found
+}
+
+@test "a refund's key that Stripe may have forgotten is never posted again: made or not, it is looked for" {
+	local when posted
+	for when in after before; do
+		paid_order
+		lost "$when" /v1/refunds
+		refund '{"amount":"5.00"}'
+		expect_status 202
+		age_refunds
+		posted=$(entries '[.[] | select(.kind == "received" and .method == "POST")] | length')
+		if [[ $when == after ]]; then settle_to partially_refunded; else settle_to succeeded; fi
+		[[ $(entries '[.[] | select(.kind == "received" and .method == "POST")] | length') == "$posted" ]]
+		TOKEN=$buyer api GET "/api/v1/payments/$payment/"
+		expect_json '.refunds | map(.status) | join(" ")' "$([[ $when == after ]] && echo succeeded || echo failed)"
+		ledger_holds
+	done
+	refund '{"amount":"5.00"}'
+	expect_status 201
+}
+
+@test "what was not paid is not given back" {
+	new_order
+	pay pm_card_authenticationRequired
+	payment=$(json .id)
+	refund '{}'
+	expect_problem 409 not_refundable
+	refund '{"amount":"1.00"}'
+	expect_problem 409 not_refundable
+	cancel_order
+	refund '{}'
+	expect_problem 409 not_refundable
+	[[ $(stripe_refunds length) == 0 ]]
 }

@@ -23,7 +23,8 @@ teardown() {
 @test "processing: 202, nothing more can be begun, and the webhook ends it" {
 	new_order
 	scenario '{"settle_ms":-1}' >/dev/null
-	pay pm_card_processing
+	key=$(idem)
+	pay pm_card_processing "$key"
 	expect_status 202
 	expect_json .status processing
 	intent=$(json .provider_ref)
@@ -32,6 +33,10 @@ teardown() {
 	fake settle "{\"payment_intent\":\"$intent\",\"result\":\"succeeded\"}"
 	wait_for 10 payment_is succeeded
 	wait_for 10 order_is status confirmed
+	pay pm_card_processing "$key"
+	expect_status 201
+	expect_json .status succeeded
+	[[ $(attempts) == 1 ]]
 }
 
 @test "processing that ends badly, without a webhook: asked for, and payable again" {
@@ -84,6 +89,62 @@ teardown() {
 	wait_for 20 reconciled_to succeeded
 	wait_for 10 order_is status confirmed
 	[[ $(entries '[.[] | select(.kind == "received" and .method == "POST") | .idempotency_key] | unique | length') == 1 ]]
+}
+
+@test "the retry of a key whose outcome was open goes on with the same attempt, and tells how it ends" {
+	new_order
+	key=$(idem)
+	lost
+	pay pm_card_visa "$key"
+	expect_status 202
+	expect_json .status unknown
+	pay pm_card_visa "$key"
+	expect_status 202 409
+	pay pm_card_mastercard "$key"
+	expect_status 422 409
+	lost_and_found
+	retried() { pay pm_card_visa "$key" && expect_status 201; }
+	wait_for 20 retried
+	expect_json .status succeeded
+	order_is status confirmed
+	[[ $(charges) == 1 && $(attempts) == 1 ]]
+	pay pm_card_visa "$key"
+	expect_status 201
+	expect_header Idempotent-Replayed true
+	pay pm_card_mastercard "$key"
+	expect_problem 422 idempotency_key_reused
+	pay pm_card_visa
+	expect_problem 409 order_not_payable
+}
+
+@test "settled before the retry of its key: that hears of its success, another key does not" {
+	new_order
+	key=$(idem)
+	lost
+	pay pm_card_visa "$key"
+	expect_status 202
+	payment=$(json .id)
+	lost_and_found
+	wait_for 20 reconciled_to succeeded
+	wait_for 10 order_is status confirmed
+	pay pm_card_visa
+	expect_problem 409 order_not_payable
+	pay pm_card_visa "$key"
+	expect_status 201
+	expect_json '"\(.id) \(.status)"' "$payment succeeded"
+	[[ $(charges) == 1 && $(attempts) == 1 ]]
+}
+
+@test "a key that lost its answer and its body is not used for another card" {
+	new_order
+	charge pm_card_chargeDeclined one
+	expect_json .outcome declined
+	for more in '"payment_method":"pm_card_visa"' '"payment_method":"pm_card_chargeDeclined","return_url":"https://shop.example/"'; do
+		internal POST charge "{\"order_id\":$order,\"user_id\":$buyer_id,\"amount\":1999,\"currency\":\"USD\",
+			\"request_key\":\"one\",$more}"
+		expect_problem 422 idempotency_key_reused
+	done
+	[[ $(attempts) == 1 ]]
 }
 
 @test "every answer is lost, and the webhook settles it" {
@@ -253,6 +314,7 @@ teardown() {
 	order_is status pending
 	[[ $(psql_as payments "SELECT a.failure_code FROM payments_attempt a JOIN payments_transaction t
 		ON t.id = a.transaction_id WHERE t.order_id = $order") == amount_mismatch ]]
+	alarmed "Stripe tells of another payment than ours"
 	lost_and_found
 	settle_to succeeded
 }

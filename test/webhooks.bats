@@ -282,11 +282,6 @@ version() {
 	done
 }
 
-# alarmed MESSAGE: whether the log tells of $order's payment.
-alarmed() {
-	grep -hF "\"message\":\"$1\"" "$VAR"/log/payments*.log | grep -qE "\"order_id\":$order,\"payment_id\":[0-9]+"
-}
-
 @test "an intent that we know by its metadata alone is ours; one of another shop is not" {
 	new_order
 	scenario "{\"webhooks\":{\"mode\":\"hold\"},\"rules\":[

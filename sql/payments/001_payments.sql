@@ -225,7 +225,7 @@ SELECT t.id, t.order_id, t.user_id, json_build_object(
          'created_at', wire_time(t.created_at),
          'updated_at', wire_time(t.updated_at)) AS payment,
        (SELECT coalesce(jsonb_agg(jsonb_build_object('type', e.type, 'ref', e.object_ref,
-                                                     'at', wire_time(e.created_at)) ORDER BY e.created_at, e.id), '[]')
+                                                     'at', wire_time(e.created_at)) ORDER BY e.received_at, e.id), '[]')
           FROM payments_stripeevent e
          WHERE e.transaction_id = t.id AND e.effect IN ('mismatch', 'alarm')) AS alerts
   FROM payments_transaction t
