@@ -57,7 +57,7 @@ static bool add_pair(struct form *form, const char *text, size_t length)
 	char *name = decode(text, name_length);
 	char *value = equals ? decode(equals + 1, length - name_length - 1) : copy_text("");
 
-	if (!name || !value || !*name) {
+	if (!name || !value || !*name || form->count == PARAMETERS_MAX) {
 		free(name);
 		free(value);
 		return false;

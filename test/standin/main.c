@@ -7,35 +7,48 @@
  * STRIPE_WEBHOOK_SECRET (the first of a comma list) stand in for options left out. All state is
  * in memory.
  *
- * Under /v1/ it answers as Stripe does: payment_intents (create, read, list, confirm, cancel),
- * refunds (create, read, list) and charges (read). What a payment leads to is decided by its
- * payment_method: see outcomes.c. Manual capture is refused.
+ * Under /v1/ it answers as Stripe does: payment_intents (create, read, list, confirm, capture,
+ * cancel), refunds (create, read, list) and charges (read). What a payment leads to is decided
+ * by its payment_method: see outcomes.c. openapi.json says what may be asked and answered.
  *
  * Under /_fake/ a test steers and reads it; bodies are JSON:
- *   GET  ledger[?order_id=]   what was received, executed, replayed, answered, sent, violated
+ *   GET  ledger[?order_id=&since=SEQ]  what was received, executed, replayed, answered, sent,
+ *                                      violated; since: only what came after entry SEQ
+ *   GET  violations           {"count", "violations"}: of requests that break a rule of the
+ *                             house or openapi.json, and of answers and events that do; all
+ *                             since the start, whatever was reset: a run that is well has none
  *   POST scenario             replaces rules and webhook behaviour; {} clears; GET shows counts
  *   POST authenticate         {"payment_intent", "result":"ok|fail"}
- *   POST settle               {"payment_intent" or "refund", "result":"succeeded|failed"}
+ *   POST settle               {"payment_intent" or "refund", "result":"succeeded|failed"}, with
+ *                             "reason" for a refund that fails; {"charge", "result":"won|lost"}
+ *                             ends its dispute
  *   POST refund               {"payment_intent", "amount"}: made in the dashboard
+ *   POST refuse               {"ms"}: connections are refused so long, idle ones end
  *   POST release_webhooks     sends what hold or reversed has kept
  *   POST advance              {"seconds"}: moves its clock
- *   POST reset                forgets everything but the clock
+ *   POST reset                forgets everything but the clock and the violations
  *   POST sink, GET sink       a webhook endpoint of its own, and what it got
  *
  * A scenario is {"rules":[{"match":{...},"do":{...}}],"webhooks":{...},"settle_ms":1000}.
  * match: method, path, order_id, nth (default 1), times (default 1; -1 for ever). A path is
  * compared whole; * stands for anything, and a path that ends in / is a prefix. The first rule
  * that strikes is the one that counts, and a replay can be struck too.
- * do, with "ms" for a pause before it (latency and black_hole: their length):
+ * do, with "ms" for a pause before it (latency, black_hole and refused: their length):
  *   latency       "when":"before" holds the key in use, "after" pauses when all is saved
  *   reset         "when":"before_read|before|after": cuts the connection; after: effect made
  *   half_body, half_headers, broken_json, empty, wrong_amount ("currency"): effect made
  *   status        "status", "effect", "should_retry", "retry_after", "code", "saved"
- *   html502, black_hole: no effect
+ *   html502       no effect
+ *   black_hole    no effect, and no answer until the caller gives up
+ *   idle_close    effect made and answered, but the next request on the connection is cut
+ *                 unread, as if it had been idle too long
+ *   refused       "when":"before": cuts this call and refuses all others; "after": answers it
+ *                 first
  * "effect" overrides. A 500 is what its key replays; with any other fault the key replays the
  * true answer if there was an effect, and is free if not. "saved" overrides for status.
- * webhooks: "mode":"on|off|twice|hold|reversed", and true for stale, wrong_secret (both sent
- * once only), rotated (a second, foreign v1 first), unknown_type, livemode, before_answer.
+ * webhooks: "mode":"on|off|twice|hold|reversed", "delay_ms" before the first attempt, and true
+ * for stale, wrong_secret (both sent once only), rotated (a second, foreign v1 first),
+ * unknown_type, livemode, before_answer, created (payment_intent.created is sent, too).
  * What is held stays so, whatever the next scenario says, until it is released or forgotten.
  * settle_ms: when processing payments and pending refunds settle; negative: by control only. */
 #include "standin.h"

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # standin.bash: starts a stand-in for each test, speaks with it, and looks into what it says.
 
 bats_require_minimum_version 1.5.0
@@ -35,10 +35,10 @@ listening_or_gone() {
 teardown() {
 	curl -s "$S/_fake/violations" | jq -r '.violations[]|select(.detail|contains("of the stand-in")).detail' >"$T/own"
 	kill -TERM "$PID"
-	wait "$PID" && [ ! -s "$T/own" ] || {
+	if ! wait "$PID" || [ -s "$T/own" ]; then
 		cat "$T/errors" "$T/own"
 		return 1
-	}
+	fi
 }
 
 wait_until() {
