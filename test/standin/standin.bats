@@ -514,6 +514,70 @@ refund_status_is() {
 	is "$(types)" "payment_intent.canceled payment_intent.succeeded"
 }
 
+@test "manual capture: held, taken in part, let go" {
+	pay k1 pm_card_visa capture_method=manual
+	local id
+	id=$(field .id)
+	is "$status $(field '"\(.status) \(.amount_capturable) \(.amount_received)"')" \
+		"200 requires_capture 1999 0"
+	post r1 /v1/refunds "payment_intent=$id"
+	error_is 400 invalid_request_error null payment_intent
+	post p1 "/v1/payment_intents/$id/capture" amount_to_capture=2000
+	error_is 400 invalid_request_error amount_too_large amount_to_capture
+	post p2 "/v1/payment_intents/$id/capture" amount_to_capture=0
+	error_is 400 invalid_request_error amount_too_small amount_to_capture
+	post p3 "/v1/payment_intents/$id/capture" amount_to_capture=1500
+	is "$status $(field '"\(.status) \(.amount_capturable) \(.amount_received)"')" \
+		"200 succeeded 0 1500"
+	post p4 "/v1/payment_intents/$id/capture"
+	error_is 400 invalid_request_error payment_intent_unexpected_state null
+	get "/v1/charges/$(field .error.payment_intent.latest_charge)"
+	is "$(field '"\(.captured) \(.amount_captured) \(.amount_refunded) \(.refunded)"')" "true 1500 499 false"
+	post r2 /v1/refunds "payment_intent=$id"
+	is "$(field .amount)" 1500
+	pay k2 pm_card_visa capture_method=manual
+	id=$(field .id)
+	post c1 "/v1/payment_intents/$id/cancel"
+	is "$(field '"\(.status) \(.amount_capturable)"')" "canceled 0"
+	post p5 "/v1/payment_intents/$id/capture"
+	error_is 400 invalid_request_error payment_intent_unexpected_state null
+	post p6 /v1/payment_intents/pi_none/capture
+	error_is 404 invalid_request_error resource_missing intent
+	wait_until sunk_count_is 6
+	is "$(types | tr ' ' '\n' | sort | uniq -c | tr -s ' \n' ' ')" " 1 charge.refunded \
+2 payment_intent.amount_capturable_updated 1 payment_intent.canceled 1 payment_intent.succeeded \
+1 refund.created "
+}
+
+@test "a dispute is opened, and ends as told" {
+	control scenario '{"settle_ms":10}'
+	pay k1 pm_card_createDispute
+	local charge
+	charge=$(field .latest_charge)
+	wait_until sunk_count_is 2
+	control settle "{\"charge\":\"$charge\",\"result\":\"lost\"}"
+	is "$(jq -r '"\(.object) \(.status) \(.charge)"' "$T/control")" "dispute lost $charge"
+	wait_until sunk_count_is 3
+	is "$(types)" "payment_intent.succeeded charge.dispute.created charge.dispute.closed"
+	is "$(sunk '.[2].body|fromjson.data.object|"\(.status) \(.amount)"')" "lost 1999"
+	run ! control settle "{\"charge\":\"$charge\",\"result\":\"won\"}"
+	run ! control settle '{"charge":"ch_none","result":"won"}'
+}
+
+@test "a refund fails for the reason that is asked for" {
+	control scenario '{"settle_ms":-1}'
+	pay k1 pm_card_pendingRefund
+	post r1 /v1/refunds "payment_intent=$(field .id)"
+	local refund
+	refund=$(field .id)
+	run ! control settle "{\"refund\":\"$refund\",\"result\":\"failed\",\"reason\":\"bored\"}"
+	refund_status_is "$refund" pending
+	control settle "{\"refund\":\"$refund\",\"result\":\"failed\",\"reason\":\"declined\"}"
+	get "/v1/refunds/$refund"
+	is "$(field '"\(.status) \(.failure_reason)"')" "failed declined"
+	run ! control settle "{\"refund\":\"$refund\",\"result\":\"succeeded\"}"
+}
+
 @test "an intent that waits for its confirmation" {
 	post k1 /v1/payment_intents amount=1999 currency=usd payment_method=pm_card_visa \
 		"$ON" "$NEVER"
@@ -617,6 +681,24 @@ signed_at() {
 	wait_until sunk_count_is 5
 	is "$(types | cut -d' ' -f4- | tr ' ' '\n' | sort | tr '\n' ' ')" \
 		"payment_intent.never_heard_of payment_intent.succeeded "
+}
+
+@test "events: late, and of the creation, which may come last" {
+	control scenario '{"webhooks":{"delay_ms":60000}}'
+	pay k1 pm_card_visa
+	sleep 0.3
+	sunk_count_is 0
+	control advance '{"seconds":60}'
+	wait_until sunk_count_is 1
+	control scenario '{"webhooks":{"created":true,"mode":"reversed"}}'
+	pay k2 pm_card_processing
+	control settle "{\"payment_intent\":\"$(field .id)\",\"result\":\"succeeded\"}"
+	control release_webhooks
+	wait_until sunk_count_is 4
+	is "$(types | cut -d' ' -f2-)" \
+		"payment_intent.succeeded payment_intent.processing payment_intent.created"
+	is "$(sunk '.[3].body|fromjson.data.object|"\(.status) \(.metadata.order_id)"')" \
+		"requires_confirmation 42"
 }
 
 @test "an event can come before the answer" {
@@ -758,6 +840,8 @@ signed_at() {
 	is "$(ledger 'map(select(.kind == "received")|.params_sha256)|unique|length')" 2
 	is "$(ledger 'map(select(.idempotency_key == "k2")|.params_sha256)|unique[]')" \
 		"$(printf 'amount=100\ncurrency=usd\nmetadata[order_id]=7\n' | sha256sum | cut -d' ' -f1)"
+	is "$(curl -s "$S/_fake/ledger?since=2" | jq '.entries[0].seq')" 3
+	is "$(curl -s "$S/_fake/ledger?since=99" | jq -c '.entries')" "[]"
 	control reset
 	is "$(ledger length)" 0
 	get /v1/payment_intents
