@@ -20,11 +20,12 @@
 
 #include "wire.h"
 
-#define SHOWN 600 /* bytes of an unexpected answer */
+#define SHOWN 300 /* bytes of an unexpected answer */
 
 static const char *way, *address;
-static char **defaults; /* "Name: value" for every request */
-static long number;     /* of the case */
+static char **defaults;   /* "Name: value" for every request */
+static long number;       /* of the case */
+static bool asks_headers; /* worth showing those of the answer */
 
 /* ---- What is expected ---- */
 
@@ -87,19 +88,21 @@ static bool has_code(const struct answer *answer, const char *word, const char *
 static bool is_met(const struct answer *answer, const char *word, const char *end)
 {
 	struct bytes text = {0};
-	bool met;
+	bool met, asks;
 
 	if ((*word >= '0' && *word <= '9') || !strncmp(word, "none", 4))
 		return has_status(answer, word, end);
+	asks = *word != '~' && memchr(word, ':', (size_t)(end - word));
 	set_text(&text, word + (*word == '~' || *word == '!'), end);
 	if (*word == '~')
 		met = holds(&answer->body, &text);
 	else if (*word == '!')
 		met = !holds(&answer->body, &text) && !holds(&answer->head, &text);
-	else if (*word >= 'A' && *word <= 'Z')
-		met = has_header(answer, &text);
-	else
+	else if (!asks)
 		met = has_code(answer, word, end);
+	else
+		met = has_header(answer, &text);
+	asks_headers |= asks;
 	bytes_clear(&text);
 	return met;
 }
@@ -169,13 +172,14 @@ static bool try_case(const char *line)
 		return true;
 	message_read(&message, request, defaults, number);
 	exchange(address, &message, &answer);
+	asks_headers = false;
 
 	bool met = meets(&answer, expected, end);
 
 	if (!met)
 		printf("%s: %.200s\n  came: %d %.*s\n", way, line, answer.status, SHOWN,
 		       answer.body.data ? answer.body.data : "");
-	if (!met && answer.head.data)
+	if (!met && (asks_headers || answer.twice))
 		printf("%s%s", answer.head.data, answer.twice ? "and one more answer\n" : "");
 	bytes_clear(&answer.head);
 	bytes_clear(&answer.body);
@@ -187,7 +191,6 @@ int main(int argc, char **argv)
 {
 	char *line = NULL;
 	size_t room = 0;
-	ssize_t size;
 	bool met = true;
 
 	if (argc < 3) {
@@ -197,7 +200,7 @@ int main(int argc, char **argv)
 	way = argv[1];
 	address = argv[2];
 	defaults = argv + 3;
-	while ((size = getline(&line, &room, stdin)) > 0) {
+	while (getline(&line, &room, stdin) > 0) {
 		line[strcspn(line, "\n")] = '\0';
 		if (!*line || *line == '#')
 			continue;

@@ -15,13 +15,14 @@
 #include "wire.h"
 
 #define PATIENCE_MS 20000
-#define PARTS 16 /* of a request that is sent slowly */
+#define LINGER_MS 200 /* for a second answer */
+#define PARTS 16      /* of a request that is sent slowly */
 
 /* ---- Bytes ---- */
 
 void bytes_add(struct bytes *bytes, const void *data, size_t size)
 {
-	if (bytes->size + size + 1 > bytes->room) {
+	if (!bytes->data || bytes->size + size + 1 > bytes->room) {
 		bytes->room = (bytes->size + size + 1) * 2;
 		bytes->data = realloc(bytes->data, bytes->room);
 		if (!bytes->data)
@@ -66,14 +67,14 @@ bool message_header(const struct message *message, const char *name)
 
 static void write_length(struct bytes *out, const struct message *message)
 {
-	bool silent = !strcmp(message->method.data, "GET") || message->chunked ||
-	              message_header(message, "Content-Length");
+	bool wanted = message->body.size || strcmp(message->method.data, "GET") != 0;
 
 	if (message->chunked)
 		bytes_print(out, "Transfer-Encoding: chunked\r\n");
 	if (message->has_length && message->length.size)
 		bytes_print(out, "Content-Length: %s\r\n", message->length.data);
-	else if (!message->has_length && (message->body.size || !silent))
+	else if (wanted && !message->has_length && !message->chunked &&
+	         !message_header(message, "Content-Length"))
 		bytes_print(out, "Content-Length: %zu\r\n", message->body.size);
 }
 
@@ -121,7 +122,24 @@ static void http_write(struct bytes *out, const struct message *message, const c
 
 /* ---- The line ---- */
 
-static int connect_to(const char *address)
+/* The socket of the service whose path it is, by default of products. */
+static void find_socket(struct sockaddr_un *socket, const char *folder, const char *target)
+{
+	static const char *const services[] = {"orders", "auth", "cart", "payments"};
+	const char *found = "products";
+	const char *name = target && !strncmp(target, "/api/v1/", 8) ? target + 8 : "";
+
+	for (size_t i = 0; i < sizeof(services) / sizeof(*services); i++)
+		if (!strncmp(name, services[i], strlen(services[i])))
+			found = services[i];
+	if (!strcmp(found, "auth"))
+		found = "users";
+	snprintf(socket->sun_path, sizeof(socket->sun_path), "%s%s%s", folder,
+	         folder[strlen(folder) - 1] == '/' ? found : "",
+	         folder[strlen(folder) - 1] == '/' ? ".sock" : "");
+}
+
+static int connect_to(const char *address, const char *target)
 {
 	const char *colon = strchr(address, ':');
 	struct sockaddr_un path = {.sun_family = AF_UNIX};
@@ -131,9 +149,7 @@ static int connect_to(const char *address)
 	int line;
 
 	if (*address == '/') {
-		if (strlen(address) >= sizeof(path.sun_path))
-			abort();
-		memcpy(path.sun_path, address, strlen(address) + 1);
+		find_socket(&path, address, target);
 	} else {
 		char host[64];
 
@@ -183,20 +199,6 @@ static void send_request(int line, const struct bytes *request, const struct mes
 	}
 }
 
-static void receive_all(int line, struct bytes *in)
-{
-	struct pollfd poll_for = {.fd = line, .events = POLLIN};
-	char part[16384];
-
-	while (poll(&poll_for, 1, PATIENCE_MS) > 0) {
-		ssize_t got = recv(line, part, sizeof(part), 0);
-
-		if (got <= 0)
-			return;
-		bytes_add(in, part, (size_t)got);
-	}
-}
-
 /* ---- The answer ---- */
 
 static long length_of(const struct bytes *head)
@@ -204,6 +206,29 @@ static long length_of(const struct bytes *head)
 	const char *found = head->data ? strcasestr(head->data, "\nContent-Length:") : NULL;
 
 	return found ? strtol(found + 16, NULL, 10) : -1;
+}
+
+/* Whether an HTTP answer is complete, so that only a second one can follow. */
+static bool is_whole(const struct bytes *in)
+{
+	const char *end = in->data ? strstr(in->data, "\r\n\r\n") : NULL;
+	long length = length_of(in);
+
+	return end && length >= 0 && in->size >= (size_t)(end + 4 - in->data) + (size_t)length;
+}
+
+static void receive_all(int line, struct bytes *in)
+{
+	struct pollfd poll_for = {.fd = line, .events = POLLIN};
+	char part[16384];
+
+	while (poll(&poll_for, 1, is_whole(in) ? LINGER_MS : PATIENCE_MS) > 0) {
+		ssize_t got = recv(line, part, sizeof(part), 0);
+
+		if (got <= 0)
+			return;
+		bytes_add(in, part, (size_t)got);
+	}
 }
 
 static int status_of(const char *head)
@@ -247,7 +272,7 @@ void exchange(const char *address, const struct message *message, struct answer 
 {
 	struct bytes request = {0}, in = {0}, out = {0};
 	bool fastcgi = *address == '/';
-	int line = connect_to(address);
+	int line = connect_to(address, message->target.data);
 
 	*answer = (struct answer){0};
 	if (message->raw)

@@ -62,7 +62,8 @@ struct answer {
 	bool twice; /* there was more than one */
 };
 
-/* The address is HOST:PORT for HTTP or the path of a socket for FastCGI. */
+/* The address is HOST:PORT for HTTP, or for FastCGI the path of a socket, or of the folder with
+ * those of all services, which ends with a slash. */
 void exchange(const char *address, const struct message *message, struct answer *answer);
 
 /* ---- wire_fastcgi.c ---- */

@@ -1,4 +1,6 @@
 /* wire_case.c: from a line of text, with its escapes, to a request. */
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,55 +116,63 @@ static bool is_left_out(const char *words, const char *end, const char *header)
 	return false;
 }
 
-static long number_of(const char *text, const char *end)
+/* Flags by the members of struct message that they set: a number, a truth, a text. */
+#define NONE SIZE_MAX
+#define AT(member) offsetof(struct message, member)
+/* clang-format off */
+static const struct flag {
+	const char *name;
+	size_t number, set, text;
+} flags[] = {
+	{"role",    AT(role),    NONE,           NONE},
+	{"id",      AT(id),      NONE,           NONE},
+	{"chunk",   AT(chunk),   NONE,           NONE},
+	{"padding", AT(padding), NONE,           NONE},
+	{"type",    AT(type),    NONE,           NONE},
+	{"cut",     AT(cut),     NONE,           NONE},
+	{"pause",   AT(pause),   NONE,           NONE},
+	{"many",    AT(many),    NONE,           NONE},
+	{"raw",     NONE,        AT(raw),        NONE},
+	{"aborted", NONE,        AT(aborted),    NONE},
+	{"endless", NONE,        AT(endless),    NONE},
+	{"chunked", NONE,        AT(chunked),    NONE},
+	{"length",  NONE,        AT(has_length), AT(length)},
+	{"line",    NONE,        NONE,           AT(line)},
+	{"drop",    NONE,        NONE,           AT(drop)},
+};
+/* clang-format on */
+
+static void set_flag(struct message *message, const struct flag *flag, const char *value,
+                     const char *end)
 {
-	return text < end ? strtol(text, NULL, 10) : 1;
+	char *base = (char *)message;
+
+	if (flag->number != NONE)
+		*(long *)(void *)(base + flag->number) =
+			value < end ? strtol(value, NULL, 10) : 1;
+	if (flag->set != NONE)
+		*(bool *)(base + flag->set) = true;
+	if (flag->text != NONE)
+		set_text((struct bytes *)(void *)(base + flag->text), value, end);
 }
 
-static void add_flag(struct message *message, const char *flag, const char *end)
+static void add_flag(struct message *message, const char *text, const char *end)
 {
-	const char *equals = memchr(flag, '=', (size_t)(end - flag));
+	const char *equals = memchr(text, '=', (size_t)(end - text));
 	const char *value = equals ? equals + 1 : end;
-	size_t size = (size_t)((equals ? equals : end) - flag);
-	const struct {
-		const char *name;
-		long *number;
-		bool *set;
-		struct bytes *text;
-	} flags[] = {
-		{"role", &message->role, NULL, NULL},
-		{"id", &message->id, NULL, NULL},
-		{"chunk", &message->chunk, NULL, NULL},
-		{"padding", &message->padding, NULL, NULL},
-		{"type", &message->type, NULL, NULL},
-		{"cut", &message->cut, NULL, NULL},
-		{"pause", &message->pause, NULL, NULL},
-		{"many", &message->many, NULL, NULL},
-		{"raw", NULL, &message->raw, NULL},
-		{"aborted", NULL, &message->aborted, NULL},
-		{"endless", NULL, &message->endless, NULL},
-		{"chunked", NULL, &message->chunked, NULL},
-		{"length", NULL, &message->has_length, &message->length},
-		{"line", NULL, NULL, &message->line},
-		{"drop", NULL, NULL, &message->drop},
-	};
+	size_t size = (size_t)((equals ? equals : end) - text);
 
-	if (size == 5 && !strncmp(flag, "param", 5)) {
+	if (size == 5 && !strncmp(text, "param", 5)) {
 		add_piece(message->params, &message->param_count, value, end, '=');
 		return;
 	}
 	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++) {
-		if (strlen(flags[i].name) != size || strncmp(flags[i].name, flag, size) != 0)
+		if (strlen(flags[i].name) != size || strncmp(flags[i].name, text, size) != 0)
 			continue;
-		if (flags[i].number)
-			*flags[i].number = number_of(value, end);
-		if (flags[i].set)
-			*flags[i].set = true;
-		if (flags[i].text)
-			set_text(flags[i].text, value, end);
+		set_flag(message, &flags[i], value, end);
 		return;
 	}
-	give_up("no such flag", flag);
+	give_up("no such flag", text);
 }
 
 static void add_words(struct message *message, const char *words, const char *end)

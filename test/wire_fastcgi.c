@@ -17,22 +17,20 @@ static void add_byte(struct bytes *out, long value)
 	bytes_add(out, &byte, 1);
 }
 
+/* Padding follows content alone: libfcgi loses count of what follows BEGIN_REQUEST or nothing.
+ */
 static void write_record(struct bytes *out, const struct message *message, long type,
                          const char *data, size_t size)
 {
-	const char padding[256] = {0};
-	const long header[HEADER_SIZE] = {1,
-	                                  type,
-	                                  message->id >> 8,
-	                                  message->id,
-	                                  (long)size >> 8,
-	                                  (long)size,
-	                                  message->padding};
+	const char zeros[256] = {0};
+	long padding = size && type >= PARAMS ? message->padding : 0;
+	const long header[HEADER_SIZE] = {
+		1, type, message->id >> 8, message->id, (long)size >> 8, (long)size, padding};
 
 	for (size_t i = 0; i < HEADER_SIZE; i++)
 		add_byte(out, header[i]);
 	bytes_add(out, data, size);
-	bytes_add(out, padding, (size_t)message->padding);
+	bytes_add(out, zeros, (size_t)padding);
 }
 
 /* A stream in records; the empty one that ends it is the caller's. */
