@@ -466,6 +466,23 @@ login() {
 	expect_problem 401 token_not_valid
 }
 
+refused_everywhere() {
+	local path
+	for path in products/ orders/ auth/profile/ cart/ payments/; do
+		TOKEN=$token api GET "/api/v1/$path"
+		[[ $status == 401 ]] || return 1
+	done
+}
+
+@test "the access token of somebody who is disabled is soon refused by all five services" {
+	mine GET profile/
+	expect_status 200
+	arnova disable --email "$email"
+	# Five seconds are promised; how many it takes on a calm machine is tested elsewhere.
+	wait_for 15 refused_everywhere
+	expect_problem 401 token_not_valid
+}
+
 @test "arnova user says what it cannot do" {
 	arnova disable --email "nobody-$email"
 	[[ $status == 1 && $output == "could not disable the account: nobody has the address nobody-$email" ]]

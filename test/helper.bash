@@ -205,7 +205,8 @@ psql_owner() {
 hold() {
 	local url=${1^^}_DATABASE_URL line
 	coproc HOLDER { psql -XAtq -v ON_ERROR_STOP=1 -d "${!url}" 2>&1 3>&-; }
-	echo "SET search_path = $1; BEGIN; $2; \\echo held" >&"${HOLDER[1]}"
+	holder=$HOLDER_PID # which bash forgets when it ends
+	printf 'SET search_path = %s; BEGIN; %s; \\echo held\n' "$1" "$2" >&"${HOLDER[1]}"
 	while read -r -t 20 line <&"${HOLDER[0]}"; do
 		[[ $line != held ]] || return 0
 	done
@@ -214,8 +215,8 @@ hold() {
 
 let_go() {
 	wait_for 1 held_up "$1" 2>/dev/null || true
-	echo 'COMMIT; \q' >&"${HOLDER[1]}"
-	wait "$HOLDER_PID"
+	printf 'COMMIT; \\q\n' >&"${HOLDER[1]}"
+	wait "$holder"
 }
 
 held_up() {

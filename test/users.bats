@@ -656,8 +656,8 @@ log_out() {
 	for change in "UPDATE users.session_family SET expires_at = now() WHERE user_id = $(of_account id)" \
 		"UPDATE users.session_family SET expires_at = now() + interval '1 day', ended_at = now()
 			WHERE user_id = $(of_account id)" \
-		"UPDATE users.session_family SET ended_at = NULL WHERE user_id = $(of_account id);
-			UPDATE users.auth_user SET is_active = false WHERE email = '$email'" \
+		"UPDATE users.auth_user SET is_active = false WHERE email = '$email';
+			UPDATE users.session_family SET ended_at = NULL WHERE user_id = $(of_account id)" \
 		"DELETE FROM users.auth_user WHERE email = '$email'"; do
 		psql_as users "$change"
 		for token in "$access" "$first"; do

@@ -77,8 +77,25 @@ bool record_failure(struct request *request, const char *login, const char *acco
 	return run(request, &sql_record_failed_sign_in) && commit(request);
 }
 
-/* Signs in whoever gave the right password; *recorded is NULL when the account is no longer
- * what it was when the password was compared. */
+/* Whether the password is that of an active account; an unknown name, which has none, takes as
+ * long as a wrong password. */
+static bool may_sign_in(const struct row *account, const char *password)
+{
+	bool matches = password_matches(password, account ? column(account, "password") : "");
+
+	return matches && account && column_is(account, "is_active", "t");
+}
+
+static struct reply refuse_sign_in(struct request *request, const char *login,
+                                   const struct row *account)
+{
+	if (!record_failure(request, login, account ? column(account, "account_id") : NULL))
+		return *request->failure;
+	return problem(request, "no_active_account");
+}
+
+/* *recorded is NULL when the account is no longer what it was when the password was compared.
+ */
 static bool record_sign_in(struct request *request, const struct row *account,
                            const char *password, struct row **recorded)
 {
@@ -96,35 +113,24 @@ static bool record_sign_in(struct request *request, const struct row *account,
 struct reply sign_in(struct request *request)
 {
 	const char *login = param(request, "username"), *password = param(request, "password");
+	struct row *account, *recorded = NULL;
 
 	if (!login)
 		login = param(request, "email");
 	if (!login || !password)
 		return missing_credentials(request, login, password);
 
-	for (int attempt = 0; attempt < TRIES; attempt++) {
-		struct row *account, *recorded;
-
+	for (int attempt = 0; !recorded && attempt < TRIES; attempt++) {
 		/* The transaction ends before the hashing, which takes its time. */
 		set_param(request, "login", login);
 		if (!fetch(request, &sql_find_account, &account) || !commit(request))
 			return *request->failure;
-
-		/* An unknown name takes as long as a wrong password. */
-		bool matches =
-			password_matches(password, account ? column(account, "password") : "");
-
-		if (!matches || !account || !column_is(account, "is_active", "t"))
-			return record_failure(request, login,
-			                      account ? column(account, "account_id") : NULL)
-			               ? problem(request, "no_active_account")
-			               : *request->failure;
+		if (!may_sign_in(account, password))
+			return refuse_sign_in(request, login, account);
 		if (!record_sign_in(request, account, password, &recorded))
 			return *request->failure;
-		if (recorded)
-			return open_session(request, 200);
 	}
-	return problem(request, "upstream_unavailable");
+	return recorded ? open_session(request, 200) : problem(request, "upstream_unavailable");
 }
 
 /* ---- Until the session ends ---- */

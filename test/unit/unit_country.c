@@ -32,12 +32,12 @@ int main(void)
 	int differences = 0;
 
 	ok(read_list() > 200, "the list can be read");
-	for (char first = 'A'; first <= 'Z'; first++)
-		for (char second = 'A'; second <= 'Z'; second++) {
-			char code[] = {first, second, '\0'};
+	for (int first = 0; first < 26; first++)
+		for (int second = 0; second < 26; second++) {
+			char code[] = {(char)('A' + first), (char)('A' + second), '\0'};
 			const char *found = country_code(arena, code);
 
-			differences += listed[first - 'A'][second - 'A']
+			differences += listed[first][second]
 			                       ? !found || strcmp(found, code) != 0
 			                       : found != NULL;
 		}
