@@ -558,7 +558,8 @@ refund_status_is() {
 	control settle "{\"charge\":\"$charge\",\"result\":\"lost\"}"
 	is "$(jq -r '"\(.object) \(.status) \(.charge)"' "$T/control")" "dispute lost $charge"
 	wait_until sunk_count_is 3
-	is "$(types)" "payment_intent.succeeded charge.dispute.created charge.dispute.closed"
+	is "$(types | tr ' ' '\n' | sort | tr '\n' ' ')" \
+		"charge.dispute.closed charge.dispute.created payment_intent.succeeded "
 	is "$(sunk '.[2].body|fromjson.data.object|"\(.status) \(.amount)"')" "lost 1999"
 	run ! control settle "{\"charge\":\"$charge\",\"result\":\"won\"}"
 	run ! control settle '{"charge":"ch_none","result":"won"}'
