@@ -424,6 +424,33 @@ actions_of() { # STATUS owner|staff
 	verified
 }
 
+@test "who ships and who cancels at the same time never both win" {
+	local round calls
+	for round in 1 2 3 4 5 6; do
+		order_in processing
+		calls=()
+		for one in "PUT cancel/" "POST shipments/" "PUT cancel/" "POST status/"; do
+			curl --silent --output /dev/null --request "${one% *}" --header "Authorization: Bearer $staff" \
+				--header 'Content-Type: application/json' --data-binary "$(case $one in
+					*cancel/) echo '{}' ;;
+					*shipments/) echo '{"carrier":"UPS"}' ;;
+					*) echo '{"status":"shipped"}' ;;
+				esac)" "$BASE/api/v1/orders/$id/${one#* }" 3>&- &
+			calls+=($!)
+			((round % 2)) || sleep 0.01
+		done
+		wait "${calls[@]}"
+		show
+		case $(json '"\(.status) \(.fulfillment_status)"')-$(psql_as orders \
+			"SELECT count(*) FROM orders_shipment WHERE order_id = $id") in
+		"cancelled cancelled-0" | "shipped shipped-1") ;;
+		*) complain "neither shipped nor cancelled" ;;
+		esac
+		wait_for 10 settled
+	done
+	verified
+}
+
 @test "an order that is not to be shipped has no shipments" {
 	local state
 	for state in pending delivered cancelled expired; do

@@ -80,11 +80,7 @@ BEGIN
   IF NOT FOUND THEN
     RETURN NULL;
   END IF;
-  IF NOT set_status(p_order_id, 'cancelled', p_actor, coalesce(p_reason, ''), p_user_id) THEN
-    RETURN false;
-  END IF;
-  UPDATE orders_order o SET payment_cancel_due = true, settle_after = now() WHERE o.id = p_order_id;
-  RETURN true;
+  RETURN set_status(p_order_id, 'cancelled', p_actor, coalesce(p_reason, ''), p_user_id);
 END
 $$;
 
