@@ -236,7 +236,7 @@ in_carts() {
 	add "$product" 1
 }
 
-# Of ten that were left so long each new guest clears some away; see open_cart_of_guest().
+# Each new guest clears ten of them away: see open_cart_of_guest().
 @test "carts that no guest came back to do not pile up" {
 	product=$(new_product '{"stock_quantity": 1000}')
 	touched() { # DAYS ago
