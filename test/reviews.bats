@@ -183,7 +183,7 @@ buy() {
 }
 
 @test "reviews come newest first, or as asked" {
-	local product path rating name
+	local product path
 	product=$(new_product)
 	path=/api/v1/products/$product/reviews/
 	psql_as products "INSERT INTO products_review (product_id, user_id, rating, title, verified_purchase, created_at)

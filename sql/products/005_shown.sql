@@ -32,8 +32,8 @@ BEGIN
       SELECT c.id, c.name, c.json, b.level + 1 FROM category_shown c JOIN below b ON c.parent_id = b.id)
     SEARCH DEPTH FIRST BY name, id SET place
     SELECT string_agg(left(b.json::text, -1) || ', "children" : [' || repeat(']}', b.level - b.next_level + 1) ||
-                      CASE WHEN b.next_level BETWEEN 1 AND b.level THEN ',' ELSE '' END, '' ORDER BY b.place)::json
-      FROM (SELECT *, lead(level, 1, 0) OVER (ORDER BY place) AS next_level FROM below) b);
+                      CASE WHEN b.next_level BETWEEN 2 AND b.level THEN ',' ELSE '' END, '' ORDER BY b.place)::json
+      FROM (SELECT json, level, place, lead(level, 1, 1) OVER (ORDER BY place) AS next_level FROM below) b);
 END
 $$;
 
