@@ -243,7 +243,7 @@ internal() {
 	local top below one three four
 	top=$(category "{\"slug\":\"$word-top\"}") below=$(category "{\"parent_id\":$top}")
 	one=$(new_product "{\"name\":\"f1\",\"price\":\"10.00\",\"category_id\":$top}")
-	new_product "{\"name\":\"f2\",\"price\":\"20.00\",\"category_id\":$below,\"stock_quantity\":0}")
+	new_product "{\"name\":\"f2\",\"price\":\"20.00\",\"category_id\":$below,\"stock_quantity\":0}"
 	three=$(new_product "{\"name\":\"f3\",\"price\":\"15.50\",\"category_id\":$below,\"stock_quantity\":1,\"variants\":[
 		{\"name\":\"S\",\"stock_quantity\":0},{\"name\":\"L\",\"stock_quantity\":1}]}")
 	four=$(new_product "{\"name\":\"f4\",\"price\":\"15.50\",\"category_id\":$below,\"is_active\":false}")
