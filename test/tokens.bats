@@ -1,213 +1,259 @@
 # tokens.bats: tokens with which somebody would try to get in, at each of the five services.
 # shellcheck shell=bash disable=SC2154
 
+setup_file() {
+	load helper
+	load tokens
+	local user
+	user=$(user_token reader)
+	header=$(our_header)
+	good=$(payload "{\"user_id\":$(cut -d. -f2 <<<"$user" | from_base64url | jq .user_id)}")
+	export header good
+}
+
 setup() {
 	load helper
-	HEADER=$(curl -s "$BASE/api/v1/auth/jwks.json" | jq -c '{alg: "ES256", kid: .keys[0].kid, typ: "JWT"}')
-	now=$(date +%s)
+	load tokens
 }
 
-base64url() {
-	base64 -w0 | tr -d = | tr +/ -_
+# of_reader [JSON]: the payload of somebody who exists, but for this.
+of_reader() {
+	[[ -z $1 ]] || good=$(jq -c ". + $1" <<<"$good")
+	printf %s "$good"
 }
 
-# Hexadecimal digits as the bytes that they stand for.
-bytes() {
-	# shellcheck disable=SC2059
-	printf "$(sed 's/../\\x&/g')"
-}
-
-# The two integers of a DER signature as 64 bytes.
-raw_signature() {
-	openssl asn1parse -inform DER | sed -n 's/.*INTEGER *://p' |
-		while read -r number; do printf '%64s' "$number" | tr ' ' 0; done | bytes
-}
-
-signed_part() {
-	printf %s.%s "$(printf %s "$1" | base64url)" "$(printf %s "$2" | base64url)"
-}
-
-# es256 HEADER PAYLOAD [KEY]: signed with our own key where no other is named.
-es256() {
-	local text
-	text=$(signed_part "$1" "$2")
-	printf %s.%s "$text" "$(printf %s "$text" |
-		openssl dgst -sha256 -sign "${3-$JWT_PRIVATE_KEY}" | raw_signature | base64url)"
-}
-
-# hmac DIGEST ALG KEY-FILE PAYLOAD
-hmac() {
-	local text
-	text=$(signed_part "{\"alg\":\"$2\",\"typ\":\"JWT\"}" "$4")
-	printf %s.%s "$text" "$(printf %s "$text" | openssl dgst "-$1" -mac HMAC \
-		-macopt "hexkey:$(od -An -v -tx1 "$3" | tr -d ' \n')" -binary | base64url)"
-}
-
-# payload [JSON...]: a good one; the later JSON objects win.
-payload() {
-	jq -cs add <<<"{\"exp\":$((now + 600)),\"fam\":\"f\",\"iat\":$now,\"is_staff\":true,\"iss\":\"arnova\",
-		\"jti\":\"$(random 16)\",\"token_type\":\"access\",\"user_id\":\"1\"} $*"
-}
-
-without() {
-	payload | jq -c "del(.$1)"
-}
-
-# The status that each of the five services answers to a token, in one line.
-answers() {
-	printf 'Authorization: Bearer %s' "$1" >"$BATS_TEST_TMPDIR/authorization"
-	local path
-	local -a urls=()
-	for path in products orders auth/profile cart payments; do
-		note_call GET "$BASE/api/v1/$path/"
-		urls+=(-o "$BATS_TEST_TMPDIR/answer" "$BASE/api/v1/$path/")
-	done
-	curl -s -H "@$BATS_TEST_TMPDIR/authorization" -w '%{http_code} ' "${urls[@]}"
-}
-
-# refused NAME TOKEN: by all five, and by a route of staff.
-refused() {
-	local got
-	got=$(answers "$2")
-	[[ $got == '401 401 401 401 401 ' ]] || complain "$1: $got: $2"
+# with_alg JSON: our header, but for the algorithm.
+with_alg() {
+	jq -c --argjson alg "$1" '.alg = $alg' <<<"$header"
 }
 
 @test "a token signed with our key is taken by all five, and makes staff" {
 	local token
-	token=$(es256 "$HEADER" "$(payload "{\"user_id\":\"$(psql_as users 'SELECT min(id) FROM users.auth_user')\"}")")
-	[[ $(answers "$token") == '200 200 200 200 200 ' ]]
+	token=$(es256 "$header" "$good")
+	attempt control "$token" 200
+	judged
 	TOKEN=$token api DELETE /api/v1/products/9007199254740991/
 	expect_problem 404 not_found
 }
 
 @test "another algorithm is refused" {
-	local header rsa=$BATS_TEST_TMPDIR/rsa text
-	for header in '{"alg":"none","typ":"JWT"}' '{"alg":"None","typ":"JWT"}' '{"alg":"NONE","typ":"JWT"}' \
-		'{"alg":"nOnE","typ":"JWT"}' '{"typ":"JWT"}' '{"alg":null,"typ":"JWT"}' \
-		'{"alg":["ES256"],"typ":"JWT"}' '{"alg":"es256","typ":"JWT"}' '{"alg":"hs256","typ":"JWT"}' \
-		'{"alg":"ES256","kid":"../../dev/null","typ":"JWT"}' '{"alg":"ES256","crit":["x"],"typ":"JWT"}'; do
-		refused "$header, signed" "$(es256 "$header" "$(payload)")"
-		refused "$header, unsigned" "$(signed_part "$header" "$(payload)")."
+	local alg text rsa=$BATS_TEST_TMPDIR/rsa other
+	for alg in '"none"' '"None"' '"NONE"' '"nOnE"' null '["ES256"]' '"es256"' '"hs256"' '"ES384"' '"PS256"' '""'; do
+		other=$(with_alg "$alg")
+		attempt "alg $alg signed" "$(es256 "$other" "$good")"
+		attempt "alg $alg unsigned" "$(signed_part "$other" "$good")."
 	done
-	refused 'HS256 over the public PEM' "$(hmac sha256 HS256 "$JWT_PUBLIC_KEY" "$(payload)")"
-	refused 'hs256 over the public PEM' "$(hmac sha256 hs256 "$JWT_PUBLIC_KEY" "$(payload)")"
-	refused 'HS384 over the public PEM' "$(hmac sha384 HS384 "$JWT_PUBLIC_KEY" "$(payload)")"
-	refused 'HS512 over the public PEM' "$(hmac sha512 HS512 "$JWT_PUBLIC_KEY" "$(payload)")"
+	other=$(jq -c 'del(.alg)' <<<"$header")
+	attempt 'no alg, signed' "$(es256 "$other" "$good")"
+	attempt 'no alg, unsigned' "$(signed_part "$other" "$good")."
+	attempt 'unsigned' "$(signed_part "$header" "$good")."
 	openssl genrsa -out "$rsa" 2048 2>/dev/null
-	text=$(signed_part '{"alg":"RS256","typ":"JWT"}' "$(payload)")
-	refused RS256 "$text.$(printf %s "$text" | openssl dgst -sha256 -sign "$rsa" | base64url)"
+	text=$(signed_part '{"alg":"RS256","typ":"JWT"}' "$good")
+	attempt RS256 "$text.$(printf %s "$text" | openssl dgst -sha256 -sign "$rsa" | base64url)"
 	openssl ecparam -name prime256v1 -genkey -noout -out "$rsa"
-	refused "a stranger's key" "$(es256 "$HEADER" "$(payload)" "$rsa")"
+	attempt "a stranger's key" "$(es256 "$header" "$good" "$rsa")"
+	judged
+}
+
+@test "what everybody knows is no key" {
+	local key=$BATS_TEST_TMPDIR/key word digest
+	openssl pkey -pubin -in "$JWT_PUBLIC_KEY" -outform DER -out "$key.der"
+	for digest in sha256 sha384 sha512; do
+		attempt "HS${digest#sha} over the public PEM" \
+			"$(hmac $digest "{\"alg\":\"HS${digest#sha}\",\"typ\":\"JWT\"}" "$JWT_PUBLIC_KEY" "$good")"
+	done
+	attempt 'HMAC under our header' "$(hmac sha256 "$header" "$JWT_PUBLIC_KEY" "$good")"
+	attempt 'a HMAC of the right length' "$(hmac sha512 "$header" "$JWT_PUBLIC_KEY" "$good")"
+	attempt 'HS256 over the DER' "$(hmac sha256 "$HS256" "$key.der" "$good")"
+	tr -d '\n' <"$JWT_PUBLIC_KEY" >"$key"
+	attempt 'HS256 over the PEM in one line' "$(hmac sha256 "$HS256" "$key" "$good")"
+	jq -j .kid <<<"$header" >"$key"
+	attempt 'HS256 over the kid' "$(hmac sha256 "$HS256" "$key" "$good")"
+	for word in '' secret password changeme arnova your-256-bit-secret 0123456789abcdef0123456789abcdef; do
+		printf %s "$word" >"$key"
+		attempt "HS256 with $word" "$(hmac sha256 "$HS256" "$key" "$good")"
+	done
+	judged
+}
+
+@test "another header is refused, and nobody goes where it leads" {
+	local more bait
+	bait=pi_$(random 8)
+	for more in '{"kid":"../../dev/null"}' "{\"kid\":\"x' UNION SELECT 'key\"}" '{"kid":"$(touch /tmp/x)"}' '{"kid":"|id"}' \
+		'{"kid":null}' '{"kid":["x"]}' "{\"kid\":\"$(printf 'k%.0s' {1..1200})\"}" '{"typ":"at+jwt"}' '{"typ":"jwt"}' \
+		'{"crit":["x"]}' '{"b64":false,"crit":["b64"]}' '{"zip":"DEF"}' '{"cty":"JWT"}' '{"enc":"A128GCM"}' \
+		"{\"jku\":\"$STRIPE_API_BASE/v1/payment_intents/$bait\"}" \
+		"{\"x5u\":\"$STRIPE_API_BASE/v1/payment_intents/$bait\"}" \
+		"{\"jwk\":{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AA\",\"y\":\"AA\"}}" '{"x5c":["MIIB"]}'; do
+		attempt "header $more" "$(es256 "$(jq -c ". + $more" <<<"$header")" "$good")"
+	done
+	attempt 'no kid' "$(es256 '{"alg":"ES256","typ":"JWT"}' "$good")"
+	attempt 'another order' "$(es256 "$(jq -c '{typ, kid, alg}' <<<"$header")" "$good")"
+	attempt 'a name twice' "$(es256 "${header%\}},\"alg\":\"ES256\"}" "$good")"
+	attempt 'a space' "$(es256 "${header/:/: }" "$good")"
+	attempt 'no object' "$(es256 '"ES256"' "$good")"
+	attempt 'no header' "$(es256 '' "$good")"
+	attempt 'an empty one' "$(es256 '{}' "$good")"
+	judged
+	[[ $(ledger "[.entries[] | select(.path | contains(\"$bait\"))] | length") == 0 ]]
+	# Had anybody asked, the ledger would say so.
+	curl -s -o /dev/null -H "Authorization: Bearer $STRIPE_SECRET_KEY" "$STRIPE_API_BASE/v1/payment_intents/$bait"
+	[[ $(ledger "[.entries[] | select(.path | contains(\"$bait\"))] | length") != 0 ]]
 }
 
 @test "another form is refused" {
 	local token head body signature last
-	token=$(es256 "$HEADER" "$(payload)")
+	token=$(es256 "$header" "$good")
 	IFS=. read -r head body signature <<<"$token"
 	last=$(tr AQgw BRhx <<<"${signature: -1}")
-	refused 'cut by a character' "${token%?}"
-	refused 'cut by half' "${token:0:${#token}/2}"
-	refused 'unused bits' "${token%?}$last"
-	refused padding "$token=="
-	refused 'standard alphabet' "${token:0:-5}+${token: -4}"
-	refused '2 parts' "$head.$body"
-	refused '4 parts' "$token.$body"
-	refused '5 parts' "$token.$body.$signature"
-	refused 'an empty payload' "$head..$signature"
-	refused 'dots' ..
-	refused 'more dots' .....
-	refused nothing ''
-	refused 'not a token' x
-	refused 'two at once' "$token,$token"
+	attempt 'cut by a character' "${token%?}"
+	attempt 'cut by half' "${token:0:${#token}/2}"
+	attempt 'unused bits' "${token%?}$last"
+	attempt 'padding' "$token=="
+	attempt 'half of it' "$token="
+	attempt 'standard alphabet' "${token:0:-5}+${token: -4}"
+	attempt "standard alphabet's other digit" "${token:0:-5}/${token: -4}"
+	attempt 'another signature' "$head.$body.$(printf 'A%.0s' {1..86})"
+	attempt 'another payload' "$head.$(of_reader '{"is_staff":false}' | base64url).$signature"
+	attempt '1 part' "$head"
+	attempt '2 parts' "$head.$body"
+	attempt '4 parts' "$token.$body"
+	attempt 'an empty fourth part' "$token."
+	attempt '5 parts' "$token.$body.$signature"
+	attempt 'an empty header' ".$body.$signature"
+	attempt 'an empty payload' "$head..$signature"
+	attempt 'an empty signature' "$head.$body."
+	attempt 'two dots' ..
+	attempt 'more dots' .....
+	attempt 'only dots' "$(head -c 3000 /dev/zero | tr '\0' .)"
+	attempt 'nothing' ''
+	attempt 'not a token' x
+	attempt 'two at once' "$token,$token"
+	attempt 'two at once with a space' "$token, $token"
+	attempt 'a scheme in it' "Bearer $token"
+	attempt 'something behind' "$token x"
+	attempt 'a quoted one' "\"$token\""
+	judged
 }
 
 @test "other claims are refused" {
 	local claim
 	for claim in '{"exp":1}' "{\"exp\":\"$((now + 600))\"}" '{"exp":-1}' '{"exp":4102444800}' '{"exp":null}' \
-		"{\"iat\":$((now + 3600))}" '{"iat":"1"}' "{\"nbf\":$((now + 3600))}" '{"iss":"else"}' '{"iss":""}' \
-		'{"iss":["arnova"]}' '{"aud":"arnova"}' '{"aud":[]}' '{"aud":null}' '{"token_type":"refresh"}' \
-		'{"user_id":1}' '{"user_id":"1 OR true"}' '{"user_id":"-1"}' '{"user_id":"0"}' '{"user_id":"1\u0000"}' \
-		'{"is_staff":"true"}' '{"jti":""}' '{"fam":7}'; do
-		refused "$claim" "$(es256 "$HEADER" "$(payload "$claim")")"
+		'{"exp":[9999999999]}' '{"exp":9223372036854775807}' '{"iat":null}' \
+		"{\"iat\":$((now + 3600))}" '{"iat":"1"}' "{\"nbf\":$((now + 3600))}" '{"nbf":"1"}' \
+		'{"iss":"else"}' '{"iss":""}' '{"iss":"Arnova"}' '{"iss":["arnova"]}' "{\"iss\":\"$(printf 'x%.0s' {1..1000})\"}" \
+		'{"aud":"arnova"}' '{"aud":""}' '{"aud":[]}' '{"aud":null}' "{\"aud\":\"$(printf 'x%.0s' {1..1000})\"}" \
+		'{"token_type":"refresh"}' '{"token_type":"service"}' '{"token_type":["access"]}' \
+		'{"user_id":1}' '{"user_id":"1 OR true"}' '{"user_id":"-1"}' '{"user_id":"0"}' '{"user_id":""}' \
+		'{"user_id":"1\u0000"}' '{"user_id":["1"]}' '{"sub":"1\u0000"}' \
+		'{"is_staff":"true"}' '{"is_staff":1}' '{"jti":""}' '{"jti":7}' '{"fam":7}' '{"fam":""}'; do
+		attempt "claim $claim" "$(es256 "$header" "$(of_reader "$claim")")"
 	done
 	for claim in exp iat iss jti fam token_type user_id is_staff; do
-		refused "no $claim" "$(es256 "$HEADER" "$(without $claim)")"
+		attempt "no $claim" "$(es256 "$header" "$(jq -c "del(.$claim)" <<<"$good")")"
 	done
-	claim=$(payload)
-	refused 'a name twice' "$(es256 "$HEADER" "${claim%\}},\"user_id\":\"2\"}")"
-	refused 'an array' "$(es256 "$HEADER" "[$claim]")"
-	refused 'no object' "$(es256 "$HEADER" '"access"')"
-	refused 'something behind' "$(es256 "$HEADER" "$claim{}")"
-	refused '1e400' "$(es256 "$HEADER" "${claim%\}},\"x\":1e400}")"
-	refused 'not UTF-8' "$(es256 "$HEADER" "${claim%\}},\"x\":\"$(printf '\377\376')\"}")"
+	for claim in '"iss":"arnova"' '"aud":"arnova","aud":"arnova"' '"user_id":"2"' '"token_type":"access"' '"x":1e400' \
+		"\"x\":\"$(printf '\377\376')\""; do
+		attempt "more $claim" "$(es256 "$header" "${good%\}},$claim}")"
+	done
+	for claim in 1e400 9223372036854775808 -9223372036854775809 0x7fffffff; do
+		attempt "exp $claim" "$(es256 "$header" "$(sed "s/\"exp\":[0-9]*/\"exp\":$claim/" <<<"$good")")"
+	done
+	attempt 'an array' "$(es256 "$header" "[$good]")"
+	attempt 'no object' "$(es256 "$header" '"access"')"
+	attempt 'something behind' "$(es256 "$header" "$good{}")"
+	attempt 'nothing' "$(es256 "$header" '')"
+	judged
 }
 
-@test "a refresh token is no access token, at any service" {
-	local password=$BATS_TEST_NAME
+@test "each kind of token opens its own doors alone" {
+	local password=$BATS_TEST_NAME refresh staff service url
 	api POST /api/v1/auth/register/ "{\"email\":\"$(random 8)@example.com\",\"password\":\"$password\"}"
 	expect_status 201
-	[[ $(answers "$(json .access)") == '200 200 200 200 200 ' ]]
-	refused refresh "$(json .refresh)"
+	attempt access "$(json .access)" 200
+	refresh=$(json .refresh)
+	attempt refresh "$refresh"
+	judged
+	api POST /api/v1/auth/refresh/ "{\"refresh\":\"$(json .access)\"}"
+	expect_problem 401 token_not_valid
+	staff=$(es256 "$header" "$good")
+	for service in products orders users cart payments; do
+		url=${service^^}_SERVICE_URL
+		TOKEN=$staff api POST "${!url}/internal/v1/events/" '{}'
+		expect_problem 403 permission_denied
+		TOKEN=$refresh api POST "${!url}/internal/v1/events/" '{}'
+		expect_problem 401 token_not_valid
+		TOKEN=$SERVICE_TOKEN api POST "${!url}/internal/v1/events/" '{}'
+		expect_problem 400 invalid
+	done
+	for url in 'POST products' 'GET orders' 'GET auth/profile' 'POST cart/merge' 'GET payments'; do
+		TOKEN=$SERVICE_TOKEN api "${url% *}" "/api/v1/${url#* }/"
+		expect_problem 403 permission_denied
+		TOKEN=${SERVICE_TOKEN%?} api "${url% *}" "/api/v1/${url#* }/"
+		expect_problem 401 token_not_valid
+	done
 }
 
 @test "an expired token is refused although it was taken before" {
 	local token
-	token=$(es256 "$HEADER" "$(payload "{\"exp\":$((now + 4)),\"user_id\":\"$(psql_as users 'SELECT min(id) FROM users.auth_user')\"}")")
-	[[ $(answers "$token") == '200 200 200 200 200 ' ]]
+	token=$(es256 "$header" "$(of_reader "{\"iat\":$(date +%s),\"exp\":$(($(date +%s) + 4))}")")
+	taken before "$token"
 	wait_for 10 refused expired "$token"
 }
 
-@test "a token as a parameter counts as none" {
+@test "a token elsewhere than in the header counts as none" {
 	local token
-	token=$(es256 "$HEADER" "$(payload)")
+	token=$(es256 "$header" "$good")
 	api GET "/api/v1/orders/?access=$token&token=$token"
 	expect_problem 401 not_authenticated
-	api GET /api/v1/orders/ -H "X-User-Id: 1" -H "Authorization: Basic $token"
+	api GET /api/v1/orders/ -H "X-User-Id: 1" -H "Authorization: Basic $token" -H "Cookie: access=$token"
 	expect_problem 401 not_authenticated
 }
 
-# status_of_header FILE: what the profile answers to this line among its headers, from as much as
-# the server would read; "closed" when it hung up.
-status_of_header() {
-	local line server
-	exec {server}<>"/dev/tcp/127.0.0.1/$PORT"
-	{
-		printf 'GET /api/v1/auth/profile/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n'
-		cat "$1"
-		printf '\r\n\r\n'
-	} >&$server 2>"$BATS_TEST_TMPDIR/hung-up" || true
-	read -r -t 10 _ line _ <&$server || line=closed
-	exec {server}>&-
-	line=${line%$'\r'}
-	echo "${line:-closed}"
+@test "odd headers open nothing" {
+	local token path
+	token=$(es256 "$header" "$good")
+	for path in orders auth/profile payments; do
+		cat <<-END
+			200 | GET /api/v1/$path/ | Authorization:Bearer\\s$token
+			200 | GET /api/v1/$path/ | Authorization:bEARER\\s\\s$token
+			400/401 | GET /api/v1/$path/ | Authorization:Bearer\\s$token Authorization:Bearer\\s$token
+			400/401 | GET /api/v1/$path/ | Authorization:Basic\\sx Authorization:Bearer\\s$token
+			400/401 | GET /api/v1/$path/ | Authorization:Bearer\\s$token,\\sBearer\\s$token
+			400/401 @socket - | GET /api/v1/$path/ | Authorization:Bearer\\s$token\\0
+			400/401 | GET /api/v1/$path/ | Authorization:Bearer\\0\\s$token
+			400/401 | GET /api/v1/$path/ | Authorization:Bearer\\t$token
+			400/401 | GET /api/v1/$path/ | Authorization:Bearer\\s\\t$token
+			400/401 | GET /api/v1/$path/ | Authorization:Bearer$token
+			400/401 | GET /api/v1/$path/ | Authorization:Basic\\s$token
+			400/401 | GET /api/v1/$path/ | Authorization:$token
+			400/401 | GET /api/v1/$path/ | Proxy-Authorization:Bearer\\s$token
+		END
+	done >"$BATS_TEST_TMPDIR/cases"
+	judged
 }
 
 @test "huge tokens are refused, and the services live on" {
-	local size answer folder=$BATS_TEST_TMPDIR before
-	before=$(worker_pids)
-	[[ -n $before ]]
-	for size in 4097 8193 65536 1048576 8388608; do
-		printf 'Authorization: Bearer %s.' "$(printf %s "$HEADER" | base64url)" >"$folder/header"
-		head -c $size /dev/zero | tr '\0' A >>"$folder/header"
-		answer=$(status_of_header "$folder/header")
-		[[ $answer =~ ^(400|401|413|431|closed)$ ]] || complain "$size letters: $answer"
-		{
-			printf '{"refresh":"'
-			head -c $size /dev/zero | tr '\0' A
-			printf '"}'
-		} >"$folder/body"
-		api POST /api/v1/auth/refresh/ -H 'Content-Type: application/json' --data-binary "@$folder/body"
-		if ((size < 1048576)); then expect_problem 401 token_not_valid; else expect_status 413; fi
-	done
-	[[ $(worker_pids) == "$before" ]]
-	refused 'only dots' "$(head -c 3000 /dev/zero | tr '\0' .)"
-}
-
-# The workers of users: the same before and after means that none died.
-worker_pids() {
-	local process name
-	for process in /proc/[0-9]*; do
-		{ read -r name <"$process/comm" && [[ $name == users.fcgi ]]; } 2>/dev/null || continue
-		grep -qzxF "VAR=$VAR" "$process/environ" 2>/dev/null && echo "${process#/proc/}"
-	done
+	local size path service part before
+	part=$(printf %s "$header" | base64url)
+	before=$(for service in products orders users cart payments; do workers $service; done)
+	[[ $(wc -l <<<"$before") -ge 10 ]]
+	for path in $token_paths; do
+		for size in 4097 8193 65536 1048576 8388608; do
+			echo "400/401/413/431/none @socket 400/401 | GET $path | Authorization:Bearer\\s$part.\\*$size{A}"
+		done
+		for size in 4097 65536; do
+			echo "400/401/413/431/none @socket 400/401 | GET $path | Authorization:Bearer\\s\\*$size{.}"
+			echo "400/401/413/431/none @socket 400/401 | GET $path | Authorization:Bearer\\s$part.e30.\\*$size{A}"
+		done
+		echo "200/401 | GET $path"
+	done >"$BATS_TEST_TMPDIR/cases"
+	for size in 4097 8193 65536 1000000; do
+		echo "401 token_not_valid | POST /api/v1/auth/refresh/ | Content-Type:application/json | {\"refresh\":\"\\*$size{A}\"}"
+		echo "401 token_not_valid | POST /api/v1/auth/refresh/ | Content-Type:application/json | {\"refresh\":\"$part.\\*$size{A}.x\"}"
+	done >>"$BATS_TEST_TMPDIR/cases"
+	echo "413 too_large | POST /api/v1/auth/refresh/ | Content-Type:application/json | {\"refresh\":\"\\*1048576{A}\"}" \
+		>>"$BATS_TEST_TMPDIR/cases"
+	judged
+	[[ $(for service in products orders users cart payments; do workers $service; done) == "$before" ]]
 }
