@@ -263,12 +263,12 @@ alarmed() {
 
 # ---- Many at the same moment, by one curl.
 
-# ask_for TOKEN PATH JSON [METHOD]: one more request for all_at_once.
+# ask_for TOKEN PATH|URL JSON [METHOD]: one more request for all_at_once.
 ask_for() {
 	requests=$((requests + 1))
 	((requests == 1)) || echo next
 	cat <<-END
-		url = "$BASE$2"
+		url = "$([[ $2 == http* ]] || echo "$BASE")$2"
 		request = "${4:-POST}"
 		header = "Authorization: Bearer $1"
 		header = "Content-Type: application/json"
@@ -283,6 +283,6 @@ ask_for() {
 
 # Sends them; prints how often each status came: "201 10,409 190".
 all_at_once() {
-	curl --silent --parallel --parallel-immediate --parallel-max 300 --config "$1" >"$1.times" || true
+	curl --silent --no-progress-meter --parallel --parallel-immediate --parallel-max 300 --config "$1" >"$1.times" 2>/dev/null || true
 	cut -d ' ' -f 1 "$1.times" | sort | uniq -c | awk '{print $2 " " $1}' | paste -sd ,
 }

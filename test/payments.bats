@@ -165,8 +165,73 @@ teardown() {
 	expect_json '.results[0].id' "$payment"
 	TOKEN=$buyer api GET '/api/v1/payments/?page_size=1&order_id=x'
 	expect_problem 400 invalid
+	TOKEN=$buyer api GET "/api/v1/payments/?order_id=$order&order_id=$order"
+	expect_problem 400 invalid
+	# Newest first, by number and by key.
+	before=$payment
+	paid_order
+	local next
+	for next in '?page_size=1' '?page_size=1&cursor='; do
+		TOKEN=$buyer api GET "/api/v1/payments/$next"
+		expect_json '.results | map(.id) | tostring' "[$payment]"
+		TOKEN=$buyer api GET "$(json .next)"
+		expect_status 200
+		expect_json '.results | map(.id) | tostring' "[$before]"
+	done
 	api GET /api/v1/payments/
 	expect_problem 401 not_authenticated
+}
+
+# CODE, price, a part of it and what cannot be given back; and the first two as Stripe counts them.
+currencies='
+	JPY 500      120     0.5     500   120
+	ISK 500      120     0.5     50000 12000
+	MGA 5000.00  1200.00 12.50   5000  1200
+	KWD 1.250    0.120   0.125   1250  120
+	BHD 12.340   12.330  0.001   12340 12330'
+
+@test "paid and given back in part in currencies of no, two and three decimals, as Stripe counts them" {
+	local code price part wrong charged refunded
+	while read -r code price part wrong charged refunded; do
+		[[ -n $code ]] || continue
+		new_order "$(new_product "{\"price\":\"$price\",\"currency\":\"$code\"}")"
+		expect_json '"\(.total) \(.currency)"' "$price $code"
+		pay pm_card_visa
+		expect_status 201
+		payment=$(json .id)
+		expect_json '"\(.amount) \(.captured) \(.currency)"' "$price $price $code"
+		refund "{\"amount\":\"$wrong\"}"
+		expect_problem 400 invalid
+		expect_json '.errors | keys | join(" ")' amount
+		refund "{\"amount\":\"$part\"}"
+		expect_status 201
+		expect_json '"\(.amount) \(.currency) \(.payment.refunded)"' "$part $code $part"
+		[[ $(stripe "payment_intents/$(intent)?expand%5B%5D=latest_charge" |
+			jq -r '"\(.amount_received) \(.latest_charge.amount_refunded) \(.currency)"') == "$charged $refunded ${code,,}" ]] ||
+			complain "$code: $(stripe "payment_intents/$(intent)")"
+		refund '{}'
+		expect_status 201
+		payment_is refunded
+		expect_json '.results[0].refunded' "$price"
+		[[ $(stripe "payment_intents/$(intent)?expand%5B%5D=latest_charge" | jq .latest_charge.amount_refunded) == "$charged" ]]
+		wait_for 10 order_is payment_status refunded
+	done <<<"$currencies"
+	order= # sums in other units than ours
+}
+
+@test "what Stripe cannot express is not sold: unknown currencies, fils that are no tens" {
+	for wrong in '{"currency":"UGX","price":"5000"}' '{"currency":"XXX"}' '{"currency":"usd"}'; do
+		TOKEN=$(staff_token) api POST /api/v1/products/ "$(jq -c '{name: "Odd", price: "5.00"} + .' <<<"$wrong")"
+		expect_problem 400 invalid
+	done
+	product=$(new_product '{"price":"1.255","currency":"KWD"}')
+	buy pm_card_visa
+	expect_problem 400 invalid
+	expect_json '.errors.items[0]' 'The total must be a multiple of 0.010.'
+	# Nor charged, whoever asks.
+	internal POST charge "{\"order_id\":999999999,\"user_id\":$buyer_id,\"amount\":1255,\"currency\":\"KWD\",
+		\"payment_method\":\"pm_card_visa\",\"request_key\":\"one\"}"
+	expect_problem 409 order_not_payable
 }
 
 # ---- Many at once.

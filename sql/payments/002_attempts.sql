@@ -139,8 +139,8 @@ BEGIN
          failure_code = CASE next WHEN 'failed' THEN p_code END,
          failure_message = CASE next WHEN 'failed' THEN p_message END
    WHERE t.id = known.id;
-  IF next = 'canceled' THEN -- nothing is to be waited for any more
-    UPDATE payments_attempt a SET outcome = 'canceled', updated_at = now()
+  IF next IN ('canceled', 'succeeded') THEN -- the customer is not waited for any more
+    UPDATE payments_attempt a SET outcome = CASE next WHEN 'canceled' THEN 'canceled' ELSE 'abandoned' END, updated_at = now()
      WHERE a.transaction_id = known.id AND a.outcome = 'requires_action';
   END IF;
   IF next = 'succeeded' AND (known.cancel_requested OR known.status = 'canceled') THEN

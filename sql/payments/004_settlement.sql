@@ -25,7 +25,8 @@ SELECT t.id, t.order_id,
 CREATE VIEW payment_due AS
 SELECT t.order_id, a.due_at
   FROM payments_attempt a JOIN payments_transaction t ON t.id = a.transaction_id
- WHERE a.outcome IN ('pending', 'unknown', 'processing', 'requires_action')
+ WHERE a.outcome IN ('pending', 'unknown', 'processing')
+    OR (a.outcome = 'requires_action' AND NOT t.cancel_requested)
 UNION ALL
 SELECT t.order_id, r.due_at
   FROM payments_refund r JOIN payments_transaction t ON t.id = r.transaction_id
