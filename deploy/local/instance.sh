@@ -118,6 +118,7 @@ hide_secrets_from() {
 	done
 	unset OWNER_PASSWORD MIGRATE_DATABASE_URL
 	[ "$1" = users ] || unset JWT_PRIVATE_KEY
+	case " $SERVICES " in *" $1 "*) ;; *) unset JWT_SECRET ;; esac
 	[ "$1" = payments ] || unset STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET
 }
 
