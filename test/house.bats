@@ -1,5 +1,5 @@
 # house.bats: what all five services do alike.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2034,SC2154
 
 setup() {
 	load helper
@@ -208,73 +208,6 @@ send_suite() {
 		jq -c . "$file" >/dev/null || bad=1
 	done
 	[[ $bad == 0 ]]
-}
-
-# ---- Idempotency-Key, seen on a route that may carry one.
-
-@test "a key replays the answer, and only to its owner, with its body" {
-	local key
-	key=$(idem)
-	TOKEN=$(staff_token)
-	api POST /api/v1/products/categories/ '{"name":"Idem"}' -H "Idempotency-Key: $key"
-	expect_status 201
-	local first=$body location
-	location=$(header Location)
-	api POST /api/v1/products/categories/ '{"name":"Idem"}' -H "Idempotency-Key: \"$key\""
-	expect_status 201
-	[[ $body == "$first" ]]
-	expect_header Idempotent-Replayed true
-	expect_header Location "$location"
-	api POST /api/v1/products/categories/ '{"name":"Other"}' -H "Idempotency-Key: $key"
-	expect_problem 422 idempotency_key_reused
-	api POST /api/v1/products/ '{"name":"Idem","price":"1"}' -H "Idempotency-Key: $key"
-	expect_status 201
-	api POST /api/v1/products/categories/ '{"name":"x"}' -H 'Idempotency-Key: short'
-	expect_problem 400 idempotency_key_required
-	api POST /api/v1/products/categories/ '{"name":"x"}' -H "Idempotency-Key: $(printf 'k%.0s' {1..256})"
-	expect_problem 400 idempotency_key_required
-}
-
-@test "a request that failed leaves no key behind" {
-	local key slug
-	key=$(idem) slug=once-$(random 4)
-	TOKEN=$(staff_token)
-	api POST /api/v1/products/categories/ "{\"name\":\"A\",\"slug\":\"$slug\"}"
-	expect_status 201
-	local taken
-	taken=$(json .id)
-	api POST /api/v1/products/categories/ "{\"name\":\"B\",\"slug\":\"$slug\"}" -H "Idempotency-Key: $key"
-	expect_problem 409 category_slug_taken
-	api DELETE "/api/v1/products/categories/$taken/"
-	expect_status 204
-	api POST /api/v1/products/categories/ "{\"name\":\"B\",\"slug\":\"$slug\"}" -H "Idempotency-Key: $key"
-	expect_status 201
-	[[ -z $(header Idempotent-Replayed) ]]
-}
-
-@test "a key whose request is still running answers 409" {
-	local key scope user
-	key=$(idem)
-	TOKEN=$(staff_token)
-	api GET /api/v1/auth/profile/
-	user=$(json .id)
-	scope="$user POST /api/v1/products/categories/"
-	psql -XAtq -d "$PRODUCTS_DATABASE_URL" <<-SQL &
-		SET search_path = products;
-		SELECT pg_advisory_lock(idempotency_lock('$scope', '$key'));
-		SELECT pg_sleep(60);
-	SQL
-	local holder=$!
-	wait_for 20 held "$scope" "$key"
-	api POST /api/v1/products/categories/ '{"name":"x"}' -H "Idempotency-Key: $key"
-	kill "$holder"
-	expect_problem 409 idempotency_key_in_use
-	expect_header Retry-After '[0-9]+'
-}
-
-held() {
-	[[ $(psql_owner "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND
-		((classid::bigint << 32) | objid::bigint) = products.idempotency_lock('$1', '$2')") == 1 ]]
 }
 
 # ---- Failures that are not the client's.
