@@ -46,6 +46,13 @@ static bool read_password(char line[LIMIT_LINE])
 	return true;
 }
 
+static bool is_own_name(struct arena *arena, const char *password, const char *email,
+                        const char *username)
+{
+	return password_resembles(password, email) || password_resembles(password, username) ||
+	       password_resembles(password, arena_copy(arena, email, strcspn(email, "@")));
+}
+
 /* Declares the parameters, or tells what is wrong with them. */
 static bool check(struct request *request, const char *email, const char *username,
                   const char *password)
@@ -64,8 +71,7 @@ static bool check(struct request *request, const char *email, const char *userna
 	}
 	set_param(request, "body", NULL);
 	shape_check_body(arena, superuser, json, &request->private->params, &errors);
-	if (!errors.count && (password_resembles(password, email) ||
-	                      password_resembles(password, username ? username : "")))
+	if (!errors.count && is_own_name(arena, password, email, username ? username : ""))
 		errors_add(&errors, "password", "The password is too similar to the name.");
 	if (errors.count)
 		cli_fail("could not create the account: {%s}", errors.text.bytes);

@@ -62,6 +62,7 @@ at_once() {
 # ---- Addresses.
 
 @test "an address is added, read, listed, replaced and deleted" {
+	local method
 	mine POST addresses/ "$(address '{"line2":"Floor 2","region":"BE","phone":"+49 30 1","is_default":true}')"
 	expect_status 201
 	local id=$(json .id) first=$body
@@ -86,7 +87,13 @@ at_once() {
 	expect_json '[.line2, .region, .phone, .is_default] | tostring' '["","","",true]'
 	mine PUT "addresses/$id/" "$(address '{"line2":null,"region":null,"phone":null}')"
 	expect_json '[.line2, .region, .phone] | tostring' '["","",""]'
-	mine DELETE "addresses/$id/"
+	mine PATCH "addresses/$id/" '{"city":"Bonn"}'
+	expect_problem 405 method_not_allowed
+	expect_header Allow 'GET, HEAD, PUT, DELETE, OPTIONS'
+	mine DELETE "addresses/$id/" -H "If-Match: \"$(random 16)\""
+	expect_problem 412 precondition_failed
+	mine GET "addresses/$id/"
+	mine DELETE "addresses/$id/" -H "If-Match: $(header ETag)"
 	expect_status 204
 	for method in GET DELETE; do
 		mine $method "addresses/$id/"

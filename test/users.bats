@@ -813,6 +813,8 @@ create_superuser() {
 	[[ $status == 1 && $output == *'too common'* ]]
 	LINE="$email" create_superuser --email "$email" --password-stdin
 	[[ $status == 1 && $output == *'too similar'* ]]
+	LINE="${email%@*}" create_superuser --email "$email" --password-stdin
+	[[ $status == 1 && $output == *'too similar'* ]]
 	create_superuser --email no --password-stdin
 	[[ $status == 1 && $output == *'valid email'* ]]
 	create_superuser --email "$email"
