@@ -49,14 +49,26 @@ milliseconds() {
 	is "$(executed)" 1
 }
 
-@test "an idle connection ends when others are refused" {
+# A connection of the test's own, on 7, with one answer read from it.
+ask_by_hand() { # REQUEST LINE, then BODY
 	exec 7<>"/dev/tcp/127.0.0.1/${S##*:}"
-	printf 'GET /_fake/scenario HTTP/1.1\r\n\r\n' >&7
+	printf '%s HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s' "$1" "${#2}" "${2-}" >&7
 	read -r -t 5 line <&7
 	[[ $line == "HTTP/1.1 200 OK"* ]]
-	control refuse '{"ms":100}'
+}
+
+ends() {
 	timeout 5 cat <&7 >/dev/null
 	exec 7>&-
+}
+
+@test "connections that are kept end when others are refused" {
+	ask_by_hand 'GET /_fake/scenario' ''
+	control refuse '{"ms":100}'
+	ends
+	wait_until is_back
+	ask_by_hand 'POST /_fake/refuse' '{"ms":100}'
+	ends
 	wait_until is_back
 }
 
