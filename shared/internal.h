@@ -68,7 +68,7 @@ const char *json_string(const struct json *json);
 /* ---- luhn.c ---- */
 
 /* Whether a string or a name in it holds 13 to 19 digits, apart from spaces and hyphens, that
- * pass Luhn's check; phone, postal_code and tracking_number are exempt. */
+ * pass Luhn's check; phone, postal_code, tracking_number and tracking_url are exempt. */
 bool holds_card_number(const struct json *json);
 
 /* ---- country.c ---- */

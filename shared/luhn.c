@@ -68,10 +68,11 @@ static bool text_holds_card_number(const char *text)
 	return false;
 }
 
+/* tracking_url is ours, made of the number, and comes back with what was read. */
 static bool is_exempt(const char *name)
 {
 	return !strcmp(name, "phone") || !strcmp(name, "postal_code") ||
-	       !strcmp(name, "tracking_number");
+	       !strcmp(name, "tracking_number") || !strcmp(name, "tracking_url");
 }
 
 bool holds_card_number(const struct json *json)
