@@ -1,0 +1,161 @@
+# session_list.bats: the file that knows which sessions have ended, by services as CGI: nothing else
+# remembers anything from one request to the next.
+# servers: nginx
+# shellcheck shell=bash disable=SC2154
+
+setup() {
+	load helper
+	load tokens
+	load sessions
+}
+
+# digested FILE: puts the digest that an intact file begins with in its place.
+digested() {
+	tail -c +33 "$1" >"$1.rest"
+	{ openssl dgst -sha256 -binary "$1.rest" && cat "$1.rest"; } >"$1"
+	rm "$1.rest"
+}
+
+# put FILE OFFSET BYTES...: overwrites a part of it.
+put() {
+	printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+# spoil FILE HOW: the list itself begins after 160 bytes.
+spoil() {
+	local file=$1 size
+	case $2 in
+	gone) rm "$file" ;;
+	empty) : >"$file" ;;
+	half) truncate -s "$(($(stat -c %s "$file") / 2))" "$file" ;;
+	longer) echo x >>"$file" ;;
+	text) head -c "$(stat -c %s "$file")" /dev/zero | tr '\0' x >"$file" ;;
+	entries) size=$(stat -c %s "$file") && truncate -s 160 "$file" && truncate -s "$size" "$file" ;;
+	open) chmod 666 "$file" ;;
+	link) rm "$file" && ln -s /etc/passwd "$file" ;;
+	folder) rm "$file" && mkdir "$file" ;;
+	pipe) rm "$file" && mkfifo "$file" ;;
+	layout) put "$file" 39 0 && digested "$file" ;;
+	# By 2^60 more: the size in bytes stays what it was, modulo 2^64.
+	count) put "$file" 159 '\020' && digested "$file" ;;
+	esac
+}
+
+@test "a list that vanished or was spoilt is asked for again" {
+	local folder=$BATS_TEST_TMPDIR/state file how
+	local -a here=(STATE_FOLDER="$folder") alone=(STATE_FOLDER="$folder" USERS_SERVICE_URL=http://127.0.0.1:1)
+	file=$folder/products.sessions
+	mkdir "$folder"
+	join
+	local token=$access
+	another
+	end_session "$token"
+	for how in whole gone empty half longer text entries open link folder pipe layout count; do
+		[[ $how == whole ]] || spoil "$file" $how
+		[[ $(status_as_cgi products "$token" "${here[@]}") == 401 ]] || complain "$how: ended"
+		[[ $(status_as_cgi products "$access" "${here[@]}") == 200 ]] || complain "$how: living"
+		[[ $how != folder ]] || rmdir "$file"
+		# By now there is a good one.
+		[[ $(status_as_cgi products "$token" "${here[@]}") == 401 ]]
+		[[ $(status_as_cgi products "$token" "${alone[@]}") == 401 ]] || complain "$how: users away"
+		[[ $(status_as_cgi products "$access" "${alone[@]}") == 200 ]] || complain "$how: users away, living"
+	done
+	# Nothing known, nobody to ask: users alone would turn away everybody.
+	for how in gone half count; do
+		spoil "$file" $how
+		[[ $(status_as_cgi products "$token" "${alone[@]}") == 200 ]]
+		rm -f "$file.lock"
+		[[ $(status_as_cgi products "$token" "${here[@]}") == 401 ]]
+	done
+	[[ ! -s $BATS_TEST_TMPDIR/cgi.log ]] || ! grep -q 'runtime error\|AddressSanitizer' "$BATS_TEST_TMPDIR/cgi.log"
+}
+
+@test "where there is no folder for the list it does without" {
+	join
+	local token=$access
+	another
+	end_session "$token"
+	[[ $(status_as_cgi cart "$token" STATE_FOLDER=/nowhere) == 401 ]]
+	[[ $(status_as_cgi cart "$access" STATE_FOLDER=/nowhere) == 200 ]]
+	[[ $(grep -c 'could not use a file that workers share' "$BATS_TEST_TMPDIR/cgi.log") == 2 ]]
+}
+
+@test "visitors and services cost no question" {
+	local folder=$BATS_TEST_TMPDIR/state
+	mkdir "$folder"
+	[[ $(status_as_cgi products '' STATE_FOLDER="$folder") == 200 ]]
+	[[ $(status_as_cgi products "$SERVICE_TOKEN" STATE_FOLDER="$folder") == 200 ]]
+	[[ ! -e $folder/products.sessions ]]
+	join
+	[[ $(status_as_cgi products "$access" STATE_FOLDER="$folder") == 200 ]]
+	[[ -s $folder/products.sessions ]]
+}
+
+@test "one asks for all" {
+	local folder=$BATS_TEST_TMPDIR/state before after pid
+	local -a asking=()
+	mkdir "$folder"
+	join
+	[[ $(status_as_cgi orders "$access" STATE_FOLDER="$folder") == 200 ]]
+	sleep 2.2
+	before=$(grep -c '"url.path":"/internal/v1/ended-sessions/"' "$VAR/log/users.log")
+	stop_users
+	for _ in {1..10}; do
+		status_as_cgi orders "$access" STATE_FOLDER="$folder" >/dev/null &
+		asking+=($!)
+	done
+	sleep 0.6
+	let_users_go_on
+	for pid in "${asking[@]}"; do wait "$pid"; done
+	# The log may be a moment late.
+	sleep 0.3
+	after=$(grep -c '"url.path":"/internal/v1/ended-sessions/"' "$VAR/log/users.log")
+	# On a slow machine the first answer may be old before the last one asks.
+	((after > before && after - before <= 3)) || complain "$((after - before)) questions"
+}
+
+@test "a worker that is killed while it asks holds nobody up" {
+	local folder=$BATS_TEST_TMPDIR/state asking
+	mkdir "$folder"
+	join
+	local token=$access
+	[[ $(status_as_cgi orders "$token" STATE_FOLDER="$folder") == 200 ]]
+	end_session "$token"
+	stop_users
+	sleep 2.2
+	as_cgi orders "$token" STATE_FOLDER="$folder" >/dev/null &
+	asking=$!
+	wait_for 5 holds_lock "$folder/orders.sessions.lock"
+	kill -9 "$(holder_of "$folder/orders.sessions.lock")"
+	wait $asking || true
+	let_users_go_on
+	[[ $(status_as_cgi orders "$token" STATE_FOLDER="$folder") == 401 ]]
+}
+
+# holder_of FILE: the pid of the process that has a byte lock on it.
+holder_of() {
+	awk -v inode=":$(stat -c %i "$1")" '$2 == "POSIX" && index($6, inode) { print $5 }' /proc/locks
+}
+
+holds_lock() {
+	[[ -e $1 && -n $(holder_of "$1") ]]
+}
+
+@test "more than fit into a list are known by the time: older tokens go, newer ones stay" {
+	local folder=$BATS_TEST_TMPDIR/state old new
+	mkdir "$folder"
+	join
+	local header
+	header=$(our_header)
+	old=$(es256 "$header" "$(payload "{\"iat\":$((now - 870))}")")
+	new=$(es256 "$header" "$(payload "{\"iat\":$((now - 800))}")")
+	[[ $(status_as_cgi cart "$old" STATE_FOLDER="$folder") == 200 ]]
+	psql_as users "INSERT INTO users.session_family (user_id, client, ended_at)
+		SELECT id, 'many', now() - interval '14 minutes' FROM users.auth_user, generate_series(1, 30001)
+		WHERE email = '$email'"
+	rm "$folder/cart.sessions"
+	[[ $(status_as_cgi cart "$old" STATE_FOLDER="$folder") == 401 ]]
+	[[ $(status_as_cgi cart "$new" STATE_FOLDER="$folder") == 200 ]]
+	[[ $(status_as_cgi cart "$access" STATE_FOLDER="$folder") == 200 ]]
+	psql_as users "DELETE FROM users.session_family WHERE client = 'many'"
+}
