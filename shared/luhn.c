@@ -5,9 +5,24 @@
 
 enum { DIGITS_MIN = 13, DIGITS_MAX = 19 };
 
-static bool is_digit(char c)
+/* Bytes of the digit at the text, as ASCII, full-width, Arabic, Persian and Devanagari writing
+ * have it; its value in *digit.  0 for anything else. */
+static size_t digit_size(const char *text, char *digit)
 {
-	return c >= '0' && c <= '9';
+	static const char *const zeros[] = {"0", "\xEF\xBC\x90", "\xD9\xA0", "\xDB\xB0",
+	                                    "\xE0\xA5\xA6"};
+
+	for (size_t i = 0; i < COUNT(zeros); i++) {
+		size_t last = strlen(zeros[i]) - 1;
+
+		if (strncmp(text, zeros[i], last) != 0)
+			continue;
+		/* Their ten digits differ in the last byte alone. */
+		*digit = (char)((unsigned char)text[last] - (unsigned char)zeros[i][last]);
+		if (*digit >= 0 && *digit <= 9)
+			return last + 1;
+	}
+	return 0;
 }
 
 /* Bytes of the separator at the text: ASCII white space and hyphen, and what looks like them
@@ -32,7 +47,7 @@ static bool passes_luhn(const char *digits, size_t count)
 	int sum = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		int digit = digits[count - 1 - i] - '0';
+		int digit = digits[count - 1 - i];
 
 		if (i % 2)
 			digit = digit > 4 ? 2 * digit - 9 : 2 * digit;
@@ -45,16 +60,17 @@ static bool passes_luhn(const char *digits, size_t count)
  * "4242 4242 4242 4242 12" nor a longer number without any gap is judged wrongly. */
 static bool starts_card_number(const char *text)
 {
-	char digits[DIGITS_MAX];
-	size_t count = 0;
+	char digits[DIGITS_MAX], next;
+	size_t count = 0, size;
 
-	while (is_digit(*text) && count < DIGITS_MAX) {
-		digits[count++] = *text++;
-		if (is_digit(*text))
+	while (count < DIGITS_MAX && (size = digit_size(text, &digits[count]))) {
+		count++;
+		text += size;
+		if (digit_size(text, &next))
 			continue;
 		if (count >= DIGITS_MIN && passes_luhn(digits, count))
 			return true;
-		for (size_t size = separator_size(text); size; size = separator_size(text))
+		while ((size = separator_size(text)))
 			text += size;
 	}
 	return false;
@@ -62,9 +78,17 @@ static bool starts_card_number(const char *text)
 
 static bool text_holds_card_number(const char *text)
 {
-	for (const char *c = text; *c; c++)
-		if (is_digit(*c) && (c == text || !is_digit(c[-1])) && starts_card_number(c))
+	char digit;
+	bool after_digit = false;
+
+	while (*text) {
+		size_t size = digit_size(text, &digit);
+
+		if (size && !after_digit && starts_card_number(text))
 			return true;
+		after_digit = size;
+		text += size ? size : 1;
+	}
 	return false;
 }
 

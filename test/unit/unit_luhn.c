@@ -51,6 +51,14 @@ static void test_disguises(void)
 	ok(holds_text("12 4242424242424242"), "after another number");
 	ok(holds_text("x4242424242424242y"), "between letters");
 	ok(!holds_text("4242.4242.4242.4242"), "other separators");
+	ok(holds("{\"notes\":\"\\uff14\\uff12\\uff14\\uff12 \\uff14\\uff12\\uff14\\uff12 "
+	         "\\uff14\\uff12\\uff14\\uff12 \\uff14\\uff12\\uff14\\uff12\"}"),
+	   "full-width digits");
+	ok(holds("{\"notes\":\"\\u0664\\u06624242\\u06f4\\u06f242\\u096a\\u0968\\u096a\\u09684242\"}"),
+	   "digits of several scripts");
+	ok(!holds("{\"notes\":\"\\uff14\\uff12\\uff14\\uff12424242424241\"}"),
+	   "full-width digits with a wrong check digit");
+	ok(!holds_text("\xEF\xBC\x8F\xEF\xBC\x9A\xD9\x9F\xD9\xAA"), "their neighbours");
 }
 
 static void test_places(void)
