@@ -43,7 +43,7 @@ version() {
 		event "$good"
 		expect_status 200
 	done
-	[[ $(version) == "$before" ]]
+	[[ $(version) == "$before" && $(effect "$good") == applied ]]
 	[[ $(psql_as payments "SELECT count(*) FROM payments_stripeevent WHERE id = '$(jq -r .id <<<"$good")'") == 1 ]]
 	order= # the stand-in knows nothing of an event that it did not send
 }
