@@ -59,9 +59,8 @@ send_suite() {
 		done
 	done >"$BATS_TEST_TMPDIR/requests"
 	curl --silent --config "$BATS_TEST_TMPDIR/requests"
-	for file in "$folder"/*; do
-		jq -r --arg file "${file##*/}" '"\($file) \(.code // .status // "ok")"' "$file"
-	done | sed 's/^\([a-z]*\)\./\1 /'
+	jq -r '"\(input_filename | split("/") | last) \(.code // .status // "ok")"' "$folder"/* |
+		sed 's/^\([a-z]*\)\./\1 /'
 }
 
 @test "the JSON test suite gets the same verdict from every service" {
@@ -205,7 +204,8 @@ send_suite() {
 	api GET '/api/v1/products/%22%0a%1b/'
 	for file in "$VAR"/log/products*.log "$VAR"/log/users*.log; do
 		[[ -s $file ]] || continue
-		jq -c . "$file" >/dev/null || bad=1
+		# The supervisor has a line of its own for a worker that was killed.
+		grep -vE '^Child\[[0-9]+\] died, respawn$' "$file" | jq -c . >/dev/null || bad=1
 	done
 	[[ $bad == 0 ]]
 }
