@@ -1,6 +1,6 @@
 # session_list.bats: the file that knows which sessions have ended, by services as CGI: nothing else
 # remembers anything from one request to the next.
-# servers: nginx
+# servers: lighttpd
 # shellcheck shell=bash disable=SC2154
 
 setup() {

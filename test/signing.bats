@@ -1,5 +1,5 @@
 # signing.bats: with what tokens are signed: a key of users' own, or a secret that is shared.
-# servers: nginx
+# servers: lighttpd
 # shellcheck shell=bash disable=SC2154
 
 setup() {

@@ -6,7 +6,8 @@ HS256='{"alg":"HS256","typ":"JWT"}'
 
 # The header of our tokens.
 our_header() {
-	curl -s "$BASE/api/v1/auth/jwks.json" | jq -c '{alg: "ES256", kid: .keys[0].kid, typ: "JWT"}'
+	api GET /api/v1/auth/jwks.json
+	expect_status 200 && jq -c '{alg: "ES256", kid: .keys[0].kid, typ: "JWT"}' <<<"$body"
 }
 
 base64url() {
