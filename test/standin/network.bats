@@ -85,15 +85,21 @@ received /v1/refunds null null, answered /v1/refunds 200 null"
 	is "$(ledger 'map(.connection)|unique|length')" 2
 }
 
+threads() {
+	find "/proc/$PID/task" -mindepth 1 -maxdepth 1 | wc -l
+}
+
 has_threads() {
-	[ "$(find "/proc/$PID/task" -mindepth 1 -maxdepth 1 | wc -l)" = "$1" ]
+	[ "$(threads)" = "$1" ]
 }
 
 @test "a black hole lasts until the caller gives up, or as long as it is told" {
+	local idle
+	idle=$(threads)
 	rule '{"times":-1}' '{"fault":"black_hole"}'
 	request -m 0.4 "$S/v1/refunds"
 	is "$status $cut" "000 28"
-	wait_until has_threads 3
+	wait_until has_threads "$idle"
 	rule '{"times":-1}' '{"fault":"black_hole","ms":300,"effect":true}'
 	[ "$(milliseconds pay k1 pm_card_visa)" -ge 250 ]
 	is "$status $(executed)" "000 1"
