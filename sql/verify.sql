@@ -126,6 +126,10 @@ WITH waiting AS (
    WHERE h.from_status IS DISTINCT FROM h.previous
       OR (h.previous IS NOT NULL AND (h.previous, h.to_status) NOT IN
           (SELECT t.from_status, t.to_status FROM payments.payments_transition t))
+  UNION ALL
+  SELECT format('payment %s: is %s; its attempt %s is %s', t.id, t.status, a.number, a.outcome)
+    FROM payments.payments_transaction t JOIN payments.payments_attempt a ON a.transaction_id = t.id
+   WHERE a.outcome = 'requires_action' AND t.status <> 'requires_action'
 
   -- Orders and payments: nothing is delivered unpaid, nothing paid is lost.
   UNION ALL

@@ -175,6 +175,27 @@ teardown() {
 	[[ $(charges) == 1 ]]
 }
 
+@test "what Stripe says of the first attempt comes while the second is on its way: one of them took the money" {
+	scenario '{"webhooks":{"mode":"off"}}' >/dev/null
+	new_order
+	pay pm_card_authenticationRequired
+	put_off
+	authenticate ok
+	scenario "{\"webhooks\":{\"mode\":\"off\"},\"rules\":[
+		{\"match\":{\"order_id\":$order,\"method\":\"GET\"},\"do\":{\"fault\":\"latency\",\"when\":\"after\",\"ms\":1500}},
+		{\"match\":{\"order_id\":$order,\"method\":\"POST\"},\"do\":{\"fault\":\"latency\",\"when\":\"before\",\"ms\":3500}}]}" >/dev/null
+	internal POST "run/$order" '{}' &
+	looked_at() { [[ $(entries '[.[] | select(.kind == "received" and .method == "GET")] | length') -gt 0 ]]; }
+	wait_for 10 looked_at
+	pay pm_card_visa
+	expect_status 201
+	expect_json .status succeeded
+	wait
+	[[ $(psql_as payments "SELECT string_agg(a.outcome, ' ' ORDER BY a.number) FROM payments_attempt a
+		JOIN payments_transaction t ON t.id = a.transaction_id WHERE t.order_id = $order") == "succeeded abandoned" ]]
+	[[ $(charges) == 1 ]]
+}
+
 @test "two authentications are asked for: only the latter can be given, and pays once" {
 	new_order
 	pay pm_card_authenticationRequired
@@ -245,4 +266,5 @@ teardown() {
 	expect_json .status cancelled
 	wait_for 20 reconciled_to refunded
 	[[ $(charges) == 1 && $(stripe_balance) == 0 ]]
+	"${ARNOVA_BUILD:-build}/arnova" verify
 }

@@ -167,6 +167,11 @@ teardown() {
 		TOKEN=$buyer api GET "/api/v1/payments/?order_id=$order" --max-time 10
 		expect_json '.results[0].status' pending
 	done
+	# Nor does anybody else work at it, however long it is due.
+	psql_owner "UPDATE payments.payments_attempt SET due_at = now() - interval '1 hour' WHERE transaction_id =
+		(SELECT id FROM payments.payments_transaction WHERE order_id = $order)"
+	settled_to pending
+	[[ $(posts) == 1 ]]
 	wait
 	[[ $(jq -r .status "$BATS_TEST_TMPDIR/answer") == unknown ]]
 	((SECONDS - started >= 15 && SECONDS - started < 35)) || complain "took $((SECONDS - started)) s"
@@ -509,6 +514,24 @@ last_event_says() { # STATUS CAPTURED REFUNDED
 	[[ $(charges) == 1 ]]
 }
 
+@test "cancelled while the outcome is unknown: the retry of the key charges nobody for good" {
+	new_order
+	key=$(idem)
+	lost
+	pay pm_card_visa "$key"
+	expect_status 202
+	cancel_order
+	expect_status 200
+	expect_json .status cancelled
+	lost_and_found
+	pay pm_card_visa "$key"
+	expect_status 409
+	settle_to refunded
+	pay pm_card_visa "$key"
+	expect_problem 409 order_not_payable
+	[[ $(charges) == 1 && $(attempts) == 1 && $(stripe_balance) == 0 ]]
+}
+
 @test "cancelled while the outcome is unknown: what was declined is canceled" {
 	new_order
 	lost
@@ -652,4 +675,14 @@ posts() {
 	internal POST events "$told"
 	expect_status 200
 	expect_json .applied false
+}
+
+@test "verify misses no customer who is waited for in vain" {
+	paid_order
+	"${ARNOVA_BUILD:-build}/arnova" verify
+	psql_owner "INSERT INTO payments.payments_attempt (transaction_id, number, operation, stripe_key, payment_method, outcome)
+		VALUES ($payment, 99, 'confirm', 'key-of-$payment', 'pm', 'requires_action')"
+	run ! "${ARNOVA_BUILD:-build}/arnova" verify
+	psql_owner "DELETE FROM payments.payments_attempt WHERE stripe_key = 'key-of-$payment'"
+	[[ $output == *"payment $payment: is succeeded; its attempt 99 is requires_action"* ]] || complain "$output"
 }

@@ -108,7 +108,8 @@ BEGIN
               AND EXISTS (SELECT FROM payments_attempt a
                            WHERE a.transaction_id = p_payment.id AND a.number < latest.number
                              AND a.outcome = 'failed' AND a.updated_at >= p_created))) THEN
-    UPDATE payments_attempt a SET due_at = now() WHERE a.id = latest.id AND a.outcome IN ('unknown', 'processing');
+    UPDATE payments_attempt a SET due_at = now()
+     WHERE a.id = latest.id AND a.outcome IN ('unknown', 'processing', 'requires_action');
     RETURN 'nothing';
   END IF;
   IF news = 'canceled' THEN -- by an attempt to cancel, or in Stripe's dashboard
