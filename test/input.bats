@@ -305,6 +305,7 @@ card_cases() { # PATH
 {"notes":"my card is 4242424242424242."}
 {"notes":"x4242424242424242x"}
 {"notes":"\u0034\u0032\u0034\u0032424242424242"}
+{"notes":"\uff14\uff12\uff14\uff124242\u0664\u0662\u0664\u06624242"}
 {"notes":"378282246310005"}
 {"notes":"4222222222222"}
 {"notes":"6304000000000000000"}
@@ -636,6 +637,25 @@ END
 	[[ $(jq -s length "$BATS_TEST_TMPDIR/lines") -ge 15 ]]
 	[[ $(jq -r '."client.ip"' "$BATS_TEST_TMPDIR/lines" | sort -u) == 127.0.0.1 ]]
 	run ! grep -E '^\{"client.ip"' "$VAR/log/products.log"
+}
+
+@test "what trusted proxies report counts, in however many lines they do" {
+	local socket=$BATS_TEST_TMPDIR/own.sock log=$BATS_TEST_TMPDIR/own.log worker
+	TRUSTED_PROXIES=127.0.0.1,10.0.0.1 spawn-fcgi -n -s "$socket" -- \
+		"${BUILD:-${ARNOVA_BUILD:-build}}/products.fcgi" 2>"$log" 3>&- &
+	worker=$!
+	wait_for 10 test -S "$socket"
+	client socket "$socket" <<'END' || bad=1
+200 | GET /health | X-Forwarded-For:9.9.9.9
+200 | GET /health | X-Forwarded-For:6.6.6.6 X-Forwarded-For:8.8.8.8,\s10.0.0.1
+200 | GET /health | X-Forwarded-For:6.6.6.6,\s7.7.7.7 X-Forwarded-For:10.0.0.1
+200 | GET /health | X-Forwarded-For:6.6.6.6 X-Forwarded-For:nonsense
+200 | GET /health | X-Real-IP:6.6.6.6
+END
+	kill "$worker"
+	wait "$worker" || true
+	[[ -z ${bad-} ]]
+	[[ $(jq -r 'select(.message == "request") | ."client.ip"' "$log" | xargs) == '9.9.9.9 8.8.8.8 7.7.7.7 127.0.0.1 127.0.0.1' ]]
 }
 
 @test "request ids and traces are taken when well formed, and made otherwise" {
