@@ -437,4 +437,5 @@ refused_by() {
 		INSERT INTO products_reservationitem (order_id, stock_id, quantity, consumed) VALUES (-1, $stock, 1, 2)"
 	refused_by rating_range "INSERT INTO products_review (product_id, user_id, rating) VALUES ($id, 1, 6)"
 	refused_by review_taken "INSERT INTO products_review (product_id, user_id, rating) VALUES ($id, 1, 5), ($id, 1, 5)"
+	refused_by rating_totals "UPDATE products_product SET rating_sum = 1 WHERE id = $id"
 }
