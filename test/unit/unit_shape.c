@@ -382,7 +382,7 @@ static const struct {
 	{"in_stock=True", "in_stock=true"}, {"in_stock=0", "in_stock=false"}, {"in_stock=1", "in_stock=true"},
 	{"ids=3,%202,1", "ids=3,2,1"}, {"ordering=-price", "ordering=-price"}, {"max=9.5", "max=9.5"},
 	{"page=0", "!\"page\":[\"Ensure this value is greater than or equal to 1.\"]"},
-	{"page=1000001", "!\"page\":[\"Ensure this value is less than or equal to 1000000.\"]"},
+	{"page=1000001", "page=1000001"}, {"cursor=", "cursor="},
 	{"page=x&max=y&in_stock=z&ordering=name",
 	 "!\"page\":[\"A valid integer is required.\"],\"max\":[\"A valid number is required.\"],"
 	 "\"in_stock\":[\"Must be a valid boolean.\"],\"ordering\":[\"\\\"name\\\" is not a valid choice.\"]"},
@@ -407,7 +407,7 @@ static void test_queries(void)
 		is_text(query_outcome(filter, queries[i].query), queries[i].wanted,
 		        arena_printf(arena, "?%s", queries[i].query));
 	query_outcome(filter, "");
-	is_int((long long)params.count, 8, "every field is declared");
+	is_int((long long)params.count, 9, "every field is declared");
 	ok(!params_find(&params, "page")->sent, "and not sent");
 	is_text(query_outcome(needed, "page=1"), "!\"user_id\":[\"This field is required.\"]",
 	        "a parameter that is missing");
