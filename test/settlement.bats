@@ -324,13 +324,16 @@ teardown() {
 	settle_to succeeded
 }
 
+charged_at_stripe() {
+	[[ $(charges) == 1 ]]
+}
+
 @test "an attempt that nobody finished is finished by the retry of its key" {
 	new_order
 	fault '{"fault":"latency","when":"after","ms":4000}'
 	key=$(idem)
 	pay pm_card_visa "$key" &
-	wait_for 5 attempt_is pending
-	sleep 0.5
+	wait_for 10 charged_at_stripe
 	kill_worker
 	wait
 	pay pm_card_visa "$key"
@@ -343,8 +346,7 @@ teardown() {
 	new_order
 	fault '{"fault":"latency","when":"after","ms":4000}'
 	pay pm_card_visa &
-	wait_for 5 attempt_is pending
-	sleep 0.5
+	wait_for 10 charged_at_stripe
 	kill_worker
 	wait
 	wait_for 20 reconciled_to succeeded
@@ -637,13 +639,20 @@ is_due() {
 	expect_problem 404 not_found
 }
 
+nobody_is_at_it() {
+	[[ $(psql_owner "SELECT count(*) FROM pg_locks l JOIN payments.payments_attempt a
+		ON payments.work_lock('attempt', a.id) = (l.classid::bigint << 32 | l.objid::bigint)
+		JOIN payments.payments_transaction t ON t.id = a.transaction_id
+		WHERE l.locktype = 'advisory' AND t.order_id = $order") == 0 ]]
+}
+
 # Makes the attempts at $order a day older, out of the relay's reach; one that it has just begun
 # has the time to end.
 age() {
 	psql_owner "UPDATE payments.payments_attempt SET created_at = created_at - interval '24 hours',
 		due_at = now() + interval '1 hour' WHERE transaction_id =
 		(SELECT id FROM payments.payments_transaction WHERE order_id = $order)" >/dev/null
-	sleep 4
+	wait_for 30 nobody_is_at_it
 	lost_and_found
 }
 
