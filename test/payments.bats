@@ -287,6 +287,9 @@ refused() {
 	refused invalid_transition "$t status = 'failed' $w"
 	refused provider_ref_taken "INSERT INTO payments_transaction (order_id, user_id, amount, currency, provider_ref)
 		SELECT -1, 1, 1, 'USD', provider_ref FROM payments_transaction $w"
+	refused payment_uuid_taken "INSERT INTO payments_transaction (order_id, user_id, amount, currency, uuid)
+		SELECT -1, 1, 1, 'USD', uuid FROM payments_transaction $w"
+	refused stripe_event_effect_unknown "INSERT INTO payments_stripeevent (id, type, effect, created_at) VALUES ('e', 't', 'nonsense', now())"
 	refused payment_charged_twice "$a, 99, 'confirm', 'k', 'pm', 'succeeded', NULL $f"
 	refused payment_in_progress "$a, 99, 'confirm', 'k', 'pm', 'pending', NULL $f; $a, 98, 'confirm', 'l', 'pm', 'unknown', NULL $f LIMIT 1"
 	refused attempt_number_taken "$a, number, 'confirm', 'k', 'pm', 'failed', NULL $f"
