@@ -7,7 +7,7 @@ enum { DIGITS_MIN = 13, DIGITS_MAX = 19 };
 
 /* Bytes of the digit at the text, as ASCII, full-width, Arabic, Persian and Devanagari writing
  * have it; its value in *digit.  0 for anything else. */
-static size_t digit_size(const char *text, char *digit)
+static size_t digit_size(const char *text, unsigned char *digit)
 {
 	static const char *const zeros[] = {"0", "\xEF\xBC\x90", "\xD9\xA0", "\xDB\xB0",
 	                                    "\xE0\xA5\xA6"};
@@ -18,8 +18,8 @@ static size_t digit_size(const char *text, char *digit)
 		if (strncmp(text, zeros[i], last) != 0)
 			continue;
 		/* Their ten digits differ in the last byte alone. */
-		*digit = (char)((unsigned char)text[last] - (unsigned char)zeros[i][last]);
-		if (*digit >= 0 && *digit <= 9)
+		*digit = (unsigned char)(text[last] - zeros[i][last]);
+		if (*digit <= 9)
 			return last + 1;
 	}
 	return 0;
@@ -42,7 +42,7 @@ static size_t separator_size(const char *text)
 	return c[0] == 0xE3 && c[1] == 0x80 && c[2] == 0x80 ? 3 : 0;
 }
 
-static bool passes_luhn(const char *digits, size_t count)
+static bool passes_luhn(const unsigned char *digits, size_t count)
 {
 	int sum = 0;
 
@@ -60,7 +60,7 @@ static bool passes_luhn(const char *digits, size_t count)
  * "4242 4242 4242 4242 12" nor a longer number without any gap is judged wrongly. */
 static bool starts_card_number(const char *text)
 {
-	char digits[DIGITS_MAX], next;
+	unsigned char digits[DIGITS_MAX], next;
 	size_t count = 0, size;
 
 	while (count < DIGITS_MAX && (size = digit_size(text, &digits[count]))) {
@@ -78,7 +78,7 @@ static bool starts_card_number(const char *text)
 
 static bool text_holds_card_number(const char *text)
 {
-	char digit;
+	unsigned char digit;
 	bool after_digit = false;
 
 	while (*text) {
