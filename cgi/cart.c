@@ -4,6 +4,9 @@
 #include "arnova.h"
 #include "cart.h"
 
+/* How long products is waited for: what is shown can do without its answer. */
+#define SHOWN_MS 2000
+#define DECIDED_MS 10000
 #define QUANTITY_MAX 1000000 /* as the constraint quantity_too_large */
 #define LINES_MAX 200        /* of an order that is taken off a cart */
 #define TOKEN_BYTES 16       /* of a guest's X-Cart-Token */
@@ -89,9 +92,10 @@ static void find_owner(struct request *request)
 /* ---- The cart ---- */
 
 /* Asks products about the items and keeps the answer for the queries, as ":quote". */
-static struct response ask_quote(struct request *request, const char *question)
+static struct response ask_quote(struct request *request, const char *question, long limit_ms)
 {
-	struct response response = ask(request, PRODUCTS, POST, question, "quote");
+	struct response response =
+		ask_within(request, limit_ms, PRODUCTS, POST, question, "quote");
 	bool answered = response.outcome == ANSWERED && response.status == 200;
 
 	set_param(request, "quote", answered ? response.body : NULL);
@@ -105,7 +109,7 @@ static struct reply show_today(struct request *request, const struct row *asked,
 {
 	set_param(request, "quote", NULL);
 	if (asked)
-		(void)ask_quote(request, column(asked, "question"));
+		(void)ask_quote(request, column(asked, "question"), SHOWN_MS);
 	if (param(request, "quote") && !run(request, &sql_remember_quote))
 		return *request->failure;
 
@@ -173,7 +177,7 @@ static struct reply add_item(struct request *request)
 		"{\"items\":[{\"product_id\":%s,\"variant_id\":%s,\"quantity\":%s}]}",
 		param(request, "product_id"), variant ? variant : "null",
 		param(request, "quantity"));
-	struct response response = ask_quote(request, question);
+	struct response response = ask_quote(request, question, DECIDED_MS);
 
 	if (!param(request, "quote"))
 		return reply_from(request, &response);
@@ -214,7 +218,7 @@ static struct reply change_item(struct request *request)
 	if (!item)
 		return problem(request, "not_found");
 
-	struct response response = ask_quote(request, column(item, "question"));
+	struct response response = ask_quote(request, column(item, "question"), DECIDED_MS);
 
 	if (!param(request, "quote"))
 		return reply_from(request, &response);

@@ -1,6 +1,9 @@
 /* products.c: the products service: the catalogue, and for its siblings prices and stock. */
 #include "products.h"
 
+#define AUTHOR_WAITS_MS 2000 /* for orders to say what was bought */
+#define READER_WAITS_MS 300
+
 /* ---- Shapes ---- */
 
 /* clang-format off */
@@ -42,9 +45,13 @@ static const struct field shipped_items[] = {
 	{"created_at", TIME,    READ_ONLY}, \
 	{"updated_at", TIME,    READ_ONLY}
 
-static const struct field page_query[] = {PAGE_FIELDS, {0}};
 
-static const struct field category_query[] = {PAGE_FIELDS, {"tree", BOOLEAN}, {0}};
+static const struct field category_query[] = {
+	PAGE_FIELDS,
+	{"tree",     BOOLEAN},
+	{"ordering", CHOICE, .choices = "name -name"},
+	{0},
+};
 
 static const struct field review_query[] = {
 	PAGE_FIELDS,
@@ -134,11 +141,11 @@ static struct reply change_product(struct request *request)
  * ":purchased": null where orders is away.  Then the review is written all the same, and says
  * so.
  */
-static void ask_purchased(struct request *request, const char *user_id)
+static void ask_purchased(struct request *request, const char *user_id, long limit_ms)
 {
 	struct response response =
-		ask(request, ORDERS, GET, NULL, "purchases?user_id=%s&product_id=%s", user_id,
-	            param(request, "id"));
+		ask_within(request, limit_ms, ORDERS, GET, NULL,
+	                   "purchases?user_id=%s&product_id=%s", user_id, param(request, "id"));
 	bool answered = response.outcome == ANSWERED && response.status == 200;
 
 	set_param(request, "purchased",
@@ -153,7 +160,7 @@ static struct reply create_review(struct request *request)
 		return *request->failure;
 	if (!product)
 		return problem(request, "not_found");
-	ask_purchased(request, param(request, "user_id"));
+	ask_purchased(request, param(request, "user_id"), AUTHOR_WAITS_MS);
 	return write_then_show(request, &sql_create_review, &sql_show_review);
 }
 
@@ -172,7 +179,7 @@ static bool verify_purchase(struct request *request)
 		return false;
 	if (!claim) /* somebody else is at it */
 		return true;
-	ask_purchased(request, column(claim, "author"));
+	ask_purchased(request, column(claim, "author"), READER_WAITS_MS);
 	return !param(request, "purchased") || run(request, &sql_verify_review);
 }
 
@@ -205,14 +212,14 @@ static const struct route routes[] = {
 	{PATCH,  BASE ":id/",                     STAFF|SERVICE, 0, product_changes,  .handler = change_product},
 	{DELETE, BASE ":id/",                     STAFF,         0, NULL,             &sql_delete_product},
 
-	{GET,    BASE ":id/variants/",            ANYONE,        0, page_query,       &sql_list_variants},
+	{GET,    BASE ":id/variants/",            ANYONE,        0, page_fields,      &sql_list_variants},
 	{POST,   BASE ":id/variants/",            STAFF,         0, variant,          &sql_create_variant, &sql_show_variant},
 	{GET,    BASE ":id/variants/:vid/",       ANYONE,        0, NULL,             &sql_show_variant},
 	{PUT,    BASE ":id/variants/:vid/",       STAFF,         0, variant,          &sql_replace_variant, &sql_show_variant},
 	{PATCH,  BASE ":id/variants/:vid/",       STAFF,         0, variant,          &sql_change_variant, &sql_show_variant},
 	{DELETE, BASE ":id/variants/:vid/",       STAFF,         0, NULL,             &sql_delete_variant},
 
-	{GET,    BASE ":id/images/",              ANYONE,        0, page_query,       &sql_list_images},
+	{GET,    BASE ":id/images/",              ANYONE,        0, page_fields,      &sql_list_images},
 	{POST,   BASE ":id/images/",              STAFF,         0, new_image,        &sql_create_image, &sql_show_image},
 	{GET,    BASE ":id/images/:iid/",         ANYONE,        0, NULL,             &sql_show_image},
 	{PATCH,  BASE ":id/images/:iid/",         STAFF,         0, image_changes,    &sql_change_image, &sql_show_image},

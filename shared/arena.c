@@ -116,7 +116,7 @@ char *arena_copy(struct arena *arena, const char *text, size_t size)
 	return size ? memcpy(copy, text, size) : copy;
 }
 
-static char *print(struct arena *arena, const char *format, va_list arguments)
+char *arena_vprintf(struct arena *arena, const char *format, va_list arguments)
 {
 	va_list again;
 
@@ -137,7 +137,7 @@ char *arena_printf(struct arena *arena, const char *format, ...)
 
 	va_start(arguments, format);
 
-	char *text = print(arena, format, arguments);
+	char *text = arena_vprintf(arena, format, arguments);
 
 	va_end(arguments);
 	return text;
@@ -174,7 +174,7 @@ void text_printf(struct text *text, const char *format, ...)
 
 	va_start(arguments, format);
 
-	const char *added = print(text->arena, format, arguments);
+	const char *added = arena_vprintf(text->arena, format, arguments);
 
 	va_end(arguments);
 	text_add(text, added, strlen(added));

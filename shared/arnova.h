@@ -230,6 +230,11 @@ struct response {
 struct response ask(struct request *request, enum service service, enum method method,
                     const char *body, const char *path, ...) PRINTF_LIKE(5, 6) MUST_USE;
 
+/* The same for an answer that can be done without: it is waited for no longer than that. */
+struct response ask_within(struct request *request, long limit_ms, enum service service,
+                           enum method method, const char *body, const char *path, ...)
+	PRINTF_LIKE(6, 7) MUST_USE;
+
 /* The reply for a sibling that could not be reached or failed: 503 or 504; or the sibling's own
  * problem (any 4xx) passed on unchanged. */
 struct reply reply_from(struct request *request, const struct response *response) MUST_USE;
@@ -352,6 +357,9 @@ struct service_definition {
 	{                                                              \
 		"cursor", TEXT, .max = 4096                            \
 	}
+
+/* The query string of a list with nothing to choose: an ordering is none of its. */
+extern const struct field page_fields[];
 
 /* Shape of POST /internal/v1/events/, which every service has: event_id, type, aggregate_id,
  * version, payload. */

@@ -36,9 +36,18 @@ static bool is_service_token(struct arena *arena, const char *token)
 }
 
 /* Internal routes take no user's token, and the workers that serve them may call nobody. */
-static bool has_ended(struct request *request, const struct claims *claims)
+static const char *session_fault(struct request *request, const struct claims *claims)
 {
-	return !strncmp(request->path, "/api/", 5) && session_ended(request, claims);
+	if (strncmp(request->path, "/api/", 5) != 0)
+		return NULL;
+	switch (session_state(request, claims)) {
+	case SESSION_ENDED:
+		return "token_not_valid";
+	case SESSION_UNKNOWN: /* a stolen token must not be good just because users is away */
+		return "upstream_unavailable";
+	default:
+		return NULL;
+	}
 }
 
 bool authenticate(struct request *request, struct reply *reply)
@@ -59,8 +68,10 @@ bool authenticate(struct request *request, struct reply *reply)
 
 	const struct claims *claims = read_token(request->arena, token, "access");
 
-	if (!claims || has_ended(request, claims)) {
-		*reply = problem(request, "token_not_valid");
+	const char *fault = claims ? session_fault(request, claims) : "token_not_valid";
+
+	if (fault) {
+		*reply = problem(request, fault);
 		return false;
 	}
 	request->caller = (struct caller){USER | (claims->is_staff ? STAFF : 0U),

@@ -17,8 +17,9 @@
 #include "internal.h"
 
 enum {
-	WINDOW = 10,    /* seconds that are looked at */
+	WINDOW = 30,    /* seconds that are looked at: more than a call may hang */
 	ENOUGH = 20,    /* calls in them that allow a judgement */
+	WEIGHT = 7,     /* of one that hung: few callers are left to make more */
 	REST_MS = 2000, /* that a sibling is left alone for */
 };
 
@@ -94,7 +95,7 @@ bool breaker_allows(enum service service)
 	return probing[service];
 }
 
-/* Its second's bucket, emptied of what it counted ten seconds ago. */
+/* Its second's bucket, emptied of what it counted a window ago. */
 static struct bucket *bucket_of(struct breaker *breaker, int64_t second)
 {
 	struct bucket *bucket = &breaker->buckets[second % WINDOW];
@@ -137,12 +138,12 @@ static void set_open(enum service service, bool open)
 		          "\"destination.service.name\":\"%s\"", service_names[service]);
 }
 
-void breaker_tell(enum service service, bool good)
+void breaker_tell(enum service service, enum health health)
 {
 	if (!breakers)
 		return;
 	if (probing[service]) {
-		set_open(service, !good);
+		set_open(service, health != WELL);
 		lock_probe(service, F_UNLCK);
 		probing[service] = false;
 		return;
@@ -152,7 +153,8 @@ void breaker_tell(enum service service, bool good)
 	int64_t second = now_ms() / 1000;
 	struct bucket *bucket = bucket_of(breaker, second);
 
-	atomic_fetch_add(good ? &bucket->good : &bucket->bad, 1);
-	if (!good && !atomic_load(&breaker->opened_ms) && mostly_bad(breaker, second))
+	atomic_fetch_add(health == WELL ? &bucket->good : &bucket->bad,
+	                 health == HUNG ? WEIGHT : 1);
+	if (health != WELL && !atomic_load(&breaker->opened_ms) && mostly_bad(breaker, second))
 		set_open(service, true);
 }

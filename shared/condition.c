@@ -14,16 +14,16 @@ static const char *tag_of(struct request *request, const struct reply *reply)
 	return arena_printf(request->arena, "\"%.*s\"", TAG_DIGITS, digest);
 }
 
-/* Whether the tag is one of a header's list, of which "*" is all.  Weak ones count only where
- * any equal content will do. */
+/* Whether the tag is one of a header's list, or that is "*".  Weak ones count only where any
+ * equal content will do. */
 static bool lists(const char *list, const char *tag, bool weak_too)
 {
 	size_t size = strlen(tag);
 
+	if (!strcmp(list, "*"))
+		return true;
 	while (*list) {
 		list += strspn(list, ", \t");
-		if (*list == '*')
-			return true;
 		if (weak_too && !strncmp(list, "W/", 2))
 			list += 2;
 		if (!strncmp(list, tag, size))
@@ -33,18 +33,31 @@ static bool lists(const char *list, const char *tag, bool weak_too)
 	return false;
 }
 
-/* What GET of the request's own path runs; NULL: there is no such thing. */
-static const struct query *own_read(struct request *request)
+/* What GET of a path runs; NULL: there is no such thing. */
+static const struct query *read_of(struct request *request, const char *path)
 {
-	enum method method = request->method;
+	struct request read = *request;
 	unsigned allowed;
 
-	request->method = GET;
+	read.method = GET;
+	read.path = path;
 
-	const struct route *route = route_find(request->private->service, request, &allowed);
+	const struct route *route = route_find(request->private->service, &read, &allowed);
 
-	request->method = method;
 	return route && route->query && route->query->rows == ROWS_JSON ? route->query : NULL;
+}
+
+/* An action such as cancel/ changes the resource that its path is below. */
+static const struct query *read_of_changed(struct request *request)
+{
+	const struct query *own = read_of(request, request->path);
+	char *parent = arena_copy(request->arena, request->path, strlen(request->path) - 1);
+	char *slash = strrchr(parent, '/');
+
+	if (own || request->method != PUT || !slash)
+		return own;
+	slash[1] = '\0';
+	return read_of(request, parent);
 }
 
 bool precondition_holds(struct request *request, struct reply *reply)
@@ -54,7 +67,7 @@ bool precondition_holds(struct request *request, struct reply *reply)
 
 	if (!wanted || request->method == GET || request->method == POST)
 		return true;
-	read = own_read(request);
+	read = read_of_changed(request);
 	if (!read)
 		return true;
 	/* Whoever changes the row between this look and our write makes the write fail, and
@@ -77,7 +90,7 @@ static bool is_representation(struct request *request, const struct route *route
 	if (request->method == GET)
 		return status == 200 && !strncmp(request->path, "/api/", 5);
 	if (request->method != POST)
-		return status == 200 && own_read(request);
+		return status == 200 && read_of(request, request->path);
 	for (size_t i = 0; status == 201 && route->show && i < service->count; i++)
 		if (service->routes[i].method == GET && service->routes[i].query == route->show)
 			return true;

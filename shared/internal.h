@@ -2,6 +2,8 @@
 #ifndef ARNOVA_INTERNAL_H
 #define ARNOVA_INTERNAL_H
 
+#include <stdarg.h>
+
 #include "arnova.h"
 
 #define LIMIT_BODY (1024 * 1024) /* bytes of a request's body */
@@ -30,6 +32,9 @@ struct text {
 };
 void text_add(struct text *text, const char *bytes, size_t size);
 void text_printf(struct text *text, const char *format, ...) PRINTF_LIKE(2, 3);
+
+char *arena_vprintf(struct arena *arena, const char *format, va_list arguments)
+	PRINTF_LIKE(2, 0);
 
 /* ---- utf8.c ---- */
 
@@ -183,6 +188,8 @@ extern const struct service_definition house; /* the routes that every service h
 /* As problem_with(), with a status of its own and a code that need not be in the table. */
 struct reply problem_status(struct request *request, int status, const char *code,
                             const char *members);
+/* As problem(), with a detail that says more than the usual one. */
+struct reply problem_saying(struct request *request, const char *code, const char *detail);
 struct reply problem_errors(struct request *request, const struct errors *errors);
 
 /* ---- condition.c ---- */
@@ -310,16 +317,18 @@ void state_complain(struct arena *arena, const char *path); /* once; of errno */
 void breakers_configure(struct arena *arena); /* without it everybody is called always */
 /* Whether a sibling is to be called now; if so, breaker_tell() says how it went. */
 bool breaker_allows(enum service service);
-void breaker_tell(enum service service, bool good);
+enum health { WELL = 1, FAILED, HUNG };
+void breaker_tell(enum service service, enum health health);
 bool breaker_is_open(enum service service);
 
 /* ---- sessions.c ---- */
 
 void sessions_configure(struct arena *arena);
-/* Whether the session of a token has ended, as users said at most 5 seconds ago; while users is
- * away, as it said last.  May call users: never inside a transaction, nor in the internal pool.
- */
-bool session_ended(struct request *request, const struct claims *claims);
+/* How it is with the session of a token, as users said at most 5 seconds ago; while users is
+ * away, as it said last; unknown where it has not said anything yet.  May call users: never
+ * inside a transaction, nor in the internal pool. */
+enum session_state { SESSION_ALIVE = 1, SESSION_ENDED, SESSION_UNKNOWN };
+enum session_state session_state(struct request *request, const struct claims *claims);
 
 /* ---- fastcgi.c: the only file that knows libfcgi. ---- */
 

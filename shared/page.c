@@ -12,6 +12,14 @@ const char *const list_parameters[] = {"limit",      "offset",    "order_by",
                                        "descending", "after_up",  "after_down",
                                        "after_id",   "direction", NULL};
 
+/* clang-format off */
+const struct field page_fields[] = {
+	PAGE_FIELDS,
+	{"ordering", CHOICE, .choices = ""},
+	{0},
+};
+/* clang-format on */
+
 /* ---- Cursors ---- */
 
 /* Where a page by key begins: beside the row of this key, which may be gone by now. */
@@ -196,7 +204,7 @@ static struct reply list_by_number(struct request *request, const struct query *
 	int64_t count = column_int(row, "count");
 
 	if (number > 1 && (number - 1) * size >= count)
-		return problem(request, "not_found");
+		return problem_saying(request, "not_found", "Invalid page.");
 	return envelope(request, row,
 	                number * size < count ? number_link(request, number + 1) : NULL,
 	                number > 1 ? number_link(request, number - 1) : NULL);

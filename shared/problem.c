@@ -57,6 +57,7 @@ static const struct problem problems[] = {
 	{"refund_exceeds_captured",  422, "Refund exceeds captured",   "The refund is larger than what is left of the payment."},
 	{"internal_error",           500, "Internal error",            "A server error occurred."},
 	{"payment_provider_error",   502, "Payment provider error",    "The payment provider refused the request."},
+	{"contended",                503, "Contended",                 "Too many requests want to change the same thing, try again."},
 	{"upstream_unavailable",     503, "Temporarily unavailable",   "The service is temporarily unavailable, try again later."},
 	{"deadline_exceeded",        504, "Deadline exceeded",         "The request took too long."},
 };
@@ -92,13 +93,12 @@ static const char *with_hyphens(struct arena *arena, const char *code)
 	return name;
 }
 
-struct reply problem_status(struct request *request, int status, const char *code,
-                            const char *members)
+static struct reply write_problem(struct request *request, const struct problem *problem,
+                                  const char *members)
 {
-	const struct problem *known = find(code);
 	struct arena *arena = request->arena;
-	const char *title = known ? known->title : title_of(arena, code);
-	const char *detail = known ? known->detail : title;
+	const char *code = problem->code;
+	int status = problem->status;
 
 	if (status == 401)
 		reply_header(request, "WWW-Authenticate", "Bearer");
@@ -110,9 +110,30 @@ struct reply problem_status(struct request *request, int status, const char *cod
 			arena,
 			"{\"type\":\"https://arnova.dev/problems/%s\",\"title\":%s,"
 			"\"status\":%d,\"detail\":%s,\"code\":\"%s\",\"request_id\":%s%s%s}",
-			with_hyphens(arena, code), json_quote(arena, title), status,
-			json_quote(arena, detail), code, json_quote(arena, request->id),
-			*members ? "," : "", members));
+			with_hyphens(arena, code), json_quote(arena, problem->title), status,
+			json_quote(arena, problem->detail), code,
+			json_quote(arena, request->id), *members ? "," : "", members));
+}
+
+struct reply problem_status(struct request *request, int status, const char *code,
+                            const char *members)
+{
+	const struct problem *known = find(code);
+	const char *title = known ? known->title : title_of(request->arena, code);
+	struct problem problem = {code, status, title, known ? known->detail : title};
+
+	return write_problem(request, &problem, members);
+}
+
+struct reply problem_saying(struct request *request, const char *code, const char *detail)
+{
+	const struct problem *known = find(code);
+
+	assert(known);
+
+	struct problem problem = {code, known->status, known->title, detail};
+
+	return write_problem(request, &problem, "");
 }
 
 struct reply problem_with(struct request *request, const char *code, const char *members)

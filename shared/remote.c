@@ -15,8 +15,9 @@ enum {
 	REPEATS = 2,
 	CONNECT_SIBLING_MS = 2000,
 	CONNECT_OTHER_MS = 5000,
-	MARGIN_MS = 50,  /* kept back of a deadline, to answer within it */
-	BACKOFF_MS = 50, /* doubled for the second repeat */
+	MARGIN_MS = 50,    /* kept back of a deadline, to answer within it */
+	BACKOFF_MS = 50,   /* doubled for the second repeat */
+	HANGING_MS = 1000, /* without an answer */
 };
 
 /* One easy handle each, so that its connection is found again at the next call. */
@@ -384,33 +385,80 @@ static bool worth_repeating(const struct response *response)
 	       response->status == 503;
 }
 
-struct response ask(struct request *request, enum service service, enum method method,
-                    const char *body, const char *path, ...)
+/* Requests that want the same row say nothing of the sibling's health. */
+static bool is_contended(struct arena *arena, const struct response *response)
 {
-	char url[LIMIT_URL];
-	va_list values;
-	int base = snprintf(url, sizeof url, "%s/internal/v1/", siblings[service].base);
+	const char *code =
+		response->status == 503 ? json_text(arena, response->json, "code") : NULL;
 
-	assert(base > 0 && (size_t)base < sizeof url);
-	va_start(values, path);
+	return code && !strcmp(code, "contended");
+}
 
-	int size = vsnprintf(url + base, sizeof url - (size_t)base, path, values);
+static enum health health_of(struct arena *arena, const struct response *response,
+                             int64_t begun_us)
+{
+	bool answered = response->outcome == ANSWERED && response->status != 504;
 
-	va_end(values);
-	assert(size >= 0 && (size_t)size < sizeof url - (size_t)base);
+	if (!worth_repeating(response) && answered)
+		return WELL;
+	if (is_contended(arena, response))
+		return WELL;
+	return answered || now_us() - begun_us < HANGING_MS * 1000 ? FAILED : HUNG;
+}
 
+static struct response ask_at(struct request *request, enum service service, enum method method,
+                              const char *body, const char *path)
+{
+	const char *url =
+		arena_printf(request->arena, "%s/internal/v1/%s", siblings[service].base, path);
+
+	assert(strlen(url) < LIMIT_URL);
 	if (time_for_call(request, 1) < 1 || !breaker_allows(service))
 		return (struct response){.outcome = NOT_SENT, .body = ""};
 
+	int64_t begun = now_us();
 	struct response response = ask_once(request, service, method, body, url);
 
 	for (int i = 0; i < REPEATS && worth_repeating(&response); i++) {
-		if (!back_off(request, i))
+		if ((i && is_contended(request->arena, &response)) || !back_off(request, i))
 			break;
 		response = ask_once(request, service, method, body, url);
 		response.repeated = true;
 	}
-	breaker_tell(service, !worth_repeating(&response) && response.status != 504);
+	breaker_tell(service, health_of(request->arena, &response, begun));
+	return response;
+}
+
+struct response ask(struct request *request, enum service service, enum method method,
+                    const char *body, const char *path, ...)
+{
+	va_list values;
+
+	va_start(values, path);
+
+	const char *whole = arena_vprintf(request->arena, path, values);
+
+	va_end(values);
+	return ask_at(request, service, method, body, whole);
+}
+
+struct response ask_within(struct request *request, long limit_ms, enum service service,
+                           enum method method, const char *body, const char *path, ...)
+{
+	int64_t deadline = request->private->deadline_us, limit = now_us() + limit_ms * 1000;
+	va_list values;
+
+	va_start(values, path);
+
+	const char *whole = arena_vprintf(request->arena, path, values);
+
+	va_end(values);
+	if (limit < deadline)
+		request->private->deadline_us = limit;
+
+	struct response response = ask_at(request, service, method, body, whole);
+
+	request->private->deadline_us = deadline;
 	return response;
 }
 

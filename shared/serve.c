@@ -16,6 +16,15 @@ static bool refuse(struct request *request, struct reply *reply, const char *cod
 	return false;
 }
 
+/* What came in as it can be shown; nothing of what cannot. */
+static const char *printable(const char *text)
+{
+	for (const char *c = text; *c; c++)
+		if (*c < ' ' || *c > '~')
+			return "";
+	return text;
+}
+
 /* ---- From the request to its route ---- */
 
 static void tell_allowed(unsigned allowed, struct request *request)
@@ -59,8 +68,13 @@ static const struct route *find(struct request *request, struct reply *reply)
 		return NULL;
 	}
 	tell_allowed(allowed, request);
-	*reply = strcmp(method, "OPTIONS") ? problem(request, "method_not_allowed")
-	                                   : reply_empty(204);
+	if (strcmp(method, "OPTIONS") != 0)
+		*reply = problem_saying(request, "method_not_allowed",
+		                        arena_printf(request->arena,
+		                                     "Method \"%s\" not allowed.",
+		                                     printable(method)));
+	else
+		*reply = reply_empty(204);
 	return NULL;
 }
 
@@ -119,6 +133,15 @@ static bool takes_no_cards(const struct request *request)
 	       (!strcmp(service->name, "orders") || !strcmp(service->name, "payments"));
 }
 
+static bool refuse_type(struct request *request, struct reply *reply, const char *type)
+{
+	*reply = problem_saying(request, "unsupported_media_type",
+	                        arena_printf(request->arena,
+	                                     "Unsupported media type \"%s\" in request.",
+	                                     printable(type)));
+	return false;
+}
+
 static bool read_json(struct request *request, const struct route *route, struct errors *errors,
                       struct reply *reply)
 {
@@ -128,7 +151,7 @@ static bool read_json(struct request *request, const struct route *route, struct
 	struct json *json;
 
 	if (!empty && !is_json_type(type))
-		return refuse(request, reply, "unsupported_media_type");
+		return refuse_type(request, reply, type);
 	json = json_parse(request->arena, empty ? "{}" : request->body,
 	                  empty ? 2 : request->body_size);
 	if (!json)

@@ -14,8 +14,8 @@ enum {
 	FRESH = 2000,  /* a younger list is used as it is */
 	USABLE = 4000, /* and up to this age while somebody else asks */
 	WHOLE = 60000, /* all is asked for anew, which forgets whose tokens have expired */
-	ANSWER = 1000, /* at most, for users to answer */
-	PAUSE = 1000,  /* after users did not */
+	ANSWER = 700,  /* at most, for users to answer */
+	PAUSE = 1500,  /* after users did not */
 	AWAY = 3000,   /* a failure that recent means that nobody needs to wait for users */
 	POLL = 5,
 };
@@ -55,19 +55,10 @@ static int64_t failed_at(void)
 
 /* ---- Asking users ---- */
 
-/* It must not use up the time that the client has given us. */
 static struct response ask_users(struct request *request, const char *since)
 {
-	int64_t deadline = request->private->deadline_us, limit = now_us() + ANSWER * 1000;
-
-	if (limit < deadline)
-		request->private->deadline_us = limit;
-
-	struct response response = ask(request, USERS, GET, NULL, "ended-sessions/%s%s",
-	                               *since ? "?since=" : "", since);
-
-	request->private->deadline_us = deadline;
-	return response;
+	return ask_within(request, ANSWER, USERS, GET, NULL, "ended-sessions/%s%s",
+	                  *since ? "?since=" : "", since);
 }
 
 /* The number of strings in an array; -1: it is something else. */
@@ -175,9 +166,12 @@ static void keep_up(struct request *request)
 	session_unlock();
 }
 
-bool session_ended(struct request *request, const struct claims *claims)
+enum session_state session_state(struct request *request, const struct claims *claims)
 {
 	keep_up(request);
-	return known &&
-	       (claims->issued <= known->until || session_list_has(known, claims->family));
+	if (!known)
+		return SESSION_UNKNOWN;
+	return claims->issued <= known->until || session_list_has(known, claims->family)
+	               ? SESSION_ENDED
+	               : SESSION_ALIVE;
 }

@@ -27,17 +27,30 @@ static const char *key_field(struct arena *arena, const char *constraint, const 
 	return constraint;
 }
 
+/* The client's own value, of "Key (category_id)=(7) is not present in table ...". */
+static const char *key_value(struct arena *arena, const char *detail)
+{
+	const char *value = detail ? strstr(detail, ")=(") : NULL;
+
+	return value ? arena_copy(arena, value + 3, strcspn(value + 3, ")")) : "";
+}
+
 bool is_conflict(const struct failure *failure)
 {
 	return !strcmp(failure->state, "40001") || !strcmp(failure->state, "40P01");
 }
 
-/* The server is away, is ending, only stands by or has no room; or somebody holds a lock, or we
- * held a transaction, for too long. */
+/* Others are at the same rows: this says nothing of the health of anybody. */
+static bool is_contention(const struct failure *failure)
+{
+	return is_conflict(failure) || !strcmp(failure->state, "55P03");
+}
+
+/* The server is away, is ending, only stands by or has no room; or we held a transaction for
+ * too long. */
 static bool is_passing(const struct failure *failure)
 {
-	static const char *const classes[] = {"08", "25006", "25P03", "40",
-	                                      "53", "55P03", "57P"};
+	static const char *const classes[] = {"08", "25006", "25P03", "40", "53", "57P"};
 
 	for (size_t i = 0; i < COUNT(classes); i++)
 		if (!strncmp(failure->state, classes[i], strlen(classes[i])))
@@ -59,11 +72,15 @@ struct reply reply_for(struct request *request, const struct failure *failure)
 		                      arena_printf(request->arena, "%s_in_use", table), "");
 	if (!strcmp(state, "23503") && constraint && table)
 		return problem_field(request, key_field(request->arena, constraint, table),
-		                     "Invalid pk - object does not exist.");
+		                     arena_printf(request->arena,
+		                                  "Invalid pk \"%s\" - object does not exist.",
+		                                  key_value(request->arena, failure->detail)));
 	log_event("error", "query failed", "\"error.code\":\"%s\",\"error.message\":%s", state,
 	          json_quote(request->arena, failure->message));
 	if (!strncmp(state, "22", 2))
 		return problem(request, "invalid");
+	if (is_contention(failure))
+		return problem(request, "contended");
 	if (is_passing(failure))
 		return problem(request, "upstream_unavailable");
 	if (!strcmp(state, "57014"))

@@ -72,6 +72,22 @@ products_left_alone() {
 	expect_status 200
 }
 
+# Its callers are all waiting then, so few calls are made and each counts for more.
+@test "a sibling that hangs is left alone as well" {
+	local pool i
+	pool=$(workers products)
+	# shellcheck disable=SC2086
+	kill -STOP $pool
+	for ((i = 0; i < 10; i++)); do
+		reads 4
+		! products_left_alone || break
+	done
+	# shellcheck disable=SC2086
+	kill -CONT $pool
+	((i < 10)) || complain "40 calls hung, and it is still called"
+	wait_for 10 is_fresh
+}
+
 @test "a few failures do not stop anybody from calling" {
 	wait_for 10 is_fresh
 	# What was counted before is ten seconds old at most.

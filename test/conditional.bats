@@ -135,3 +135,23 @@ tag_of() {
 	api GET /api/v1/cart/
 	expect_header Cache-Control no-store
 }
+
+@test "an order is cancelled only as it was read, where that is asked for" {
+	local order tag id
+	id=$(new_product)
+	user_token buyer >/dev/null
+	TOKEN=$(user_field buyer .access)
+	api POST /api/v1/orders/ "{\"items\":[{\"product_id\":$id,\"quantity\":1}],\"shipping_address\":{\"name\":\"B\",
+		\"line1\":\"1 Road\",\"city\":\"Town\",\"postal_code\":\"1\",\"country\":\"US\"}}" --header "Idempotency-Key: $(idem)"
+	expect_status 201
+	order=/api/v1/orders/$(json .id)/
+	TOKEN=$(staff_token)
+	tag=$(tag_of "$order")
+	api PUT "${order}cancel/" '{}' --header 'If-Match: "x"'
+	expect_problem 412 precondition_failed
+	api GET "$order"
+	expect_json .status pending
+	api PUT "${order}cancel/" '{}' --header "If-Match: $tag"
+	expect_status 200
+	expect_json .status cancelled
+}

@@ -235,6 +235,20 @@ send_suite() {
 	expect_problem 504 deadline_exceeded
 }
 
+# It says nothing of the health of products, so nobody stops calling it for that.
+@test "a row that others keep busy is a 503 that says so" {
+	local id
+	id=$(new_product '{"stock_quantity":5}')
+	hold products "SELECT FROM products_product JOIN products_stock ON product_id = products_product.id
+		WHERE products_product.id = $id FOR UPDATE" >/dev/null
+	TOKEN=$(staff_token) api PATCH "/api/v1/products/$id/" '{"name":"Busy"}'
+	expect_problem 503 contended
+	expect_header Retry-After '[0-9]+'
+	let_go products
+	TOKEN=$(staff_token) api PATCH "/api/v1/products/$id/" '{"name":"Free"}'
+	expect_status 200
+}
+
 # ---- Processes.
 
 @test "one worker killed 20 times is replaced each time" {

@@ -45,6 +45,7 @@ walk() {
 	expect_json '[.next, (.results | length)] | tostring' '[null,1]'
 	api GET "$list&page_size=3&page=4"
 	expect_problem 404 not_found
+	expect_json .detail 'Invalid page.'
 	api GET "$list&page_size=3&%70age=2"
 	expect_json .next "$BASE$list&page_size=3&page=3"
 	api GET "$list&search=nothing-has-this-name"
@@ -156,4 +157,24 @@ walk() {
 	expect_problem 404 not_found
 	api GET "/api/v1/products/999999999/variants/?cursor="
 	expect_problem 404 not_found
+}
+
+@test "a list without a choice of orderings refuses every one; orders and payments have one" {
+	local path id
+	id=$(new_product)
+	TOKEN=$(staff_token)
+	for path in "products/$id/variants/" "products/$id/images/" auth/addresses/ auth/saved-items/; do
+		api GET "/api/v1/$path?ordering=created_at"
+		expect_problem 400 invalid
+		expect_json '.errors | keys[0]' ordering
+	done
+	for path in orders/ payments/ products/categories/; do
+		api GET "/api/v1/$path?ordering=nothing"
+		expect_problem 400 invalid
+	done
+	for path in orders/?ordering=created_at orders/?ordering=-created_at\&cursor= payments/?ordering=-created_at \
+		products/categories/?ordering=-name; do
+		api GET "/api/v1/$path"
+		expect_status 200
+	done
 }

@@ -60,10 +60,10 @@ spoil() {
 		[[ $(status_as_cgi products "$token" "${alone[@]}") == 401 ]] || complain "$how: users away"
 		[[ $(status_as_cgi products "$access" "${alone[@]}") == 200 ]] || complain "$how: users away, living"
 	done
-	# Nothing known, nobody to ask: users alone would turn away everybody.
+	# Nothing known, nobody to ask.
 	for how in gone half count; do
 		spoil "$file" $how
-		[[ $(status_as_cgi products "$token" "${alone[@]}") == 200 ]]
+		[[ $(status_as_cgi products "$token" "${alone[@]}") == 503 ]]
 		rm -f "$file.lock"
 		[[ $(status_as_cgi products "$token" "${here[@]}") == 401 ]]
 	done
@@ -78,6 +78,19 @@ spoil() {
 	[[ $(status_as_cgi cart "$token" STATE_FOLDER=/nowhere) == 401 ]]
 	[[ $(status_as_cgi cart "$access" STATE_FOLDER=/nowhere) == 200 ]]
 	[[ $(grep -c 'could not use a file that workers share' "$BATS_TEST_TMPDIR/cgi.log") == 2 ]]
+}
+
+# A host that was just set up must not believe a token whose session ended long ago.
+@test "before users has told anything no token is believed, and nobody else is kept out" {
+	local folder=$BATS_TEST_TMPDIR/state
+	mkdir "$folder"
+	join
+	stop_users
+	[[ $(status_as_cgi cart "$access" STATE_FOLDER="$folder") == 503 ]]
+	[[ $(status_as_cgi products "" STATE_FOLDER="$folder") == 200 ]]
+	let_users_go_on
+	sleep 1.6
+	[[ $(status_as_cgi cart "$access" STATE_FOLDER="$folder") == 200 ]]
 }
 
 @test "visitors and services cost no question" {

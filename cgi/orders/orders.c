@@ -19,6 +19,7 @@ static const struct field order_filters[] = {
 	{"payment_status", CHOICE, .choices = PAYMENT_STATUSES},
 	{"created_after",  TIME},
 	{"created_before", TIME},
+	{"ordering",       CHOICE, .choices = "created_at -created_at"},
 	{0},
 };
 
@@ -114,7 +115,7 @@ static const struct field new_shipment[] = {
 };
 
 static const struct field shipment_change[] = {
-	{"status",          CHOICE, REQUIRED, .choices = "in_transit delivered lost"},
+	{"status",          CHOICE, REQUIRED, .choices = "shipped in_transit delivered lost"},
 	{"items",           LIST,   READ_ONLY},
 	{"carrier",         TEXT,   READ_ONLY},
 	{"tracking_number", TEXT,   READ_ONLY},
@@ -122,7 +123,6 @@ static const struct field shipment_change[] = {
 	{0},
 };
 
-static const struct field pages[] = {PAGE_FIELDS, {0}};
 
 static const struct field payer[] = {
 	{"user_id", INTEGER}, /* whose order it must be */
@@ -178,7 +178,7 @@ static const struct route routes[] = {
 	{PUT,   BASE ":id/cancel/",              USER,    LONG,         cancellation,    .handler = cancel_order},
 	{POST,  BASE ":id/status/",              STAFF,   LONG,         status_change,   .handler = change_status},
 	{GET,   BASE ":id/track/",               USER,    0,            NULL,            &sql_track_order},
-	{GET,   BASE ":id/shipments/",           USER,    0,            pages,           &sql_list_shipments},
+	{GET,   BASE ":id/shipments/",           USER,    0,            page_fields,           &sql_list_shipments},
 	{POST,  BASE ":id/shipments/",           STAFF,   0,            new_shipment,    &sql_ship_order, &sql_show_shipment},
 	{GET,   BASE ":id/shipments/:sid/",      USER,    0,            NULL,            &sql_show_shipment},
 	{PATCH, BASE ":id/shipments/:sid/",      STAFF,   0,            shipment_change, &sql_change_shipment, &sql_show_shipment},

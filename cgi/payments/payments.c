@@ -5,6 +5,7 @@
 static const struct field payment_query[] = {
 	PAGE_FIELDS,
 	{"order_id", INTEGER},
+	{"ordering", CHOICE, .choices = "created_at -created_at"},
 	{0},
 };
 

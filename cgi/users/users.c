@@ -80,7 +80,6 @@ static const struct field saved_item[] = {
 	{0},
 };
 
-static const struct field page_query[] = {PAGE_FIELDS, {0}};
 static const struct field user_query[] = {{"address_id", INTEGER}, {0}};
 static const struct field since_query[] = {{"since", TIME}, {0}};
 /* clang-format on */
@@ -105,13 +104,13 @@ static const struct route routes[] = {
 	{PATCH,  BASE "profile/",            USER,    0, profile_changes, .handler = change_profile},
 	{POST,   BASE "password/change/",    USER,    0, new_password,    .handler = change_password},
 
-	{GET,    BASE "addresses/",          USER,    0, page_query,      &sql_list_addresses},
+	{GET,    BASE "addresses/",          USER,    0, page_fields,     &sql_list_addresses},
 	{POST,   BASE "addresses/",          USER,    0, address,         &sql_create_address, &sql_show_address},
 	{GET,    BASE "addresses/:id/",      USER,    0, NULL,            &sql_show_address},
 	{PUT,    BASE "addresses/:id/",      USER,    0, address,         &sql_replace_address, &sql_show_address},
 	{DELETE, BASE "addresses/:id/",      USER,    0, NULL,            &sql_delete_address},
 
-	{GET,    BASE "saved-items/",        USER,    0, page_query,      &sql_list_saved_items},
+	{GET,    BASE "saved-items/",        USER,    0, page_fields,     &sql_list_saved_items},
 	{POST,   BASE "saved-items/",        USER,    0, saved_item,      &sql_save_item},
 	{GET,    BASE "saved-items/:id/",    USER,    0, NULL,            &sql_show_saved_item},
 	{DELETE, BASE "saved-items/:id/",    USER,    0, NULL,            &sql_delete_saved_item},

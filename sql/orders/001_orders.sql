@@ -117,7 +117,7 @@ CREATE TABLE orders_orderitem (
   order_id         bigint  NOT NULL REFERENCES orders_order,
   product_id       bigint  NOT NULL,
   variant_id       bigint,
-  sku              text    NOT NULL,
+  sku              text,    -- null where the product had none
   name             text    NOT NULL,
   quantity         integer NOT NULL CONSTRAINT item_quantity_out_of_range CHECK (quantity BETWEEN 1 AND 10000),
   unit_price       bigint  NOT NULL CONSTRAINT item_price_negative CHECK (unit_price >= 0),

@@ -175,7 +175,7 @@ BEGIN
           p_saga.quote -> 'shipping_address', p_saga.quote -> 'billing_address',
           coalesce(p_saga.request ->> 'notes', ''), now() + make_interval(secs => p_seconds));
   INSERT INTO orders_orderitem (order_id, product_id, variant_id, sku, name, quantity, unit_price, total)
-  SELECT p_saga.order_id, i.product_id, i.variant_id, coalesce(i.sku, ''), i.name, i.quantity, i.unit_price,
+  SELECT p_saga.order_id, i.product_id, i.variant_id, i.sku, i.name, i.quantity, i.unit_price,
          i.quantity * i.unit_price
     FROM jsonb_array_elements(p_saga.quote -> 'items') WITH ORDINALITY AS l (item, at)
    CROSS JOIN LATERAL jsonb_to_record(l.item) AS i (product_id bigint, variant_id bigint, sku text, name text,

@@ -2,7 +2,7 @@
 
 -- name: list_orders :list
 -- Newest first.  The filter asked_user_id is staff's; of others' orders nobody else sees any.
-SELECT o.id, o.user_id
+SELECT o.id, o.user_id, o.created_at
   FROM orders_order o
  WHERE true
 --when is_staff = false
@@ -24,6 +24,7 @@ SELECT o.id, o.user_id
    AND o.created_at < :created_before::timestamptz
 --end
 --order default id bigint desc
+--order created_at created_at timestamptz
 --show
 (SELECT e.entry FROM order_entry e
   WHERE e.id = page.id

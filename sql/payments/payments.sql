@@ -9,6 +9,7 @@ SELECT t.id
    AND t.order_id = :order_id::bigint
 --end
 --order default id bigint desc
+--order created_at id bigint
 --show
 (SELECT CASE WHEN :is_staff::boolean THEN p.payment::jsonb || jsonb_build_object('alerts', p.alerts)
              ELSE p.payment::jsonb END

@@ -94,6 +94,7 @@ CREATE TABLE products_review (
 CREATE INDEX ON products_review (product_id, created_at, id);
 CREATE INDEX ON products_review (product_id, rating, id);
 CREATE INDEX ON products_review (product_id, asked_at) WHERE verified_purchase IS NULL;
+CREATE INDEX ON products_review (asked_at) WHERE verified_purchase IS NULL;
 
 -- One writer of the tree at a time: two moves could each be right and together a cycle, two
 -- names each free.

@@ -2,11 +2,12 @@
 
 -- name: list_categories :list
 -- As a tree the list is one of roots, and a page has each of its roots whole.
-SELECT c.id, c.json FROM category_shown c
+SELECT c.id, c.name, c.json FROM category_shown c
 --when tree = true
  WHERE c.parent_id IS NULL
 --end
 --order default id bigint
+--order name name text
 --show
 CASE WHEN :tree::boolean THEN category_tree(page.id) ELSE page.json END;
 
