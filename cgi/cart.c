@@ -94,8 +94,7 @@ static void find_owner(struct request *request)
 /* Asks products about the items and keeps the answer for the queries, as ":quote". */
 static struct response ask_quote(struct request *request, const char *question, long limit_ms)
 {
-	struct response response =
-		ask_within(request, limit_ms, PRODUCTS, POST, question, "quote");
+	struct response response = ask_within(request, limit_ms, PRODUCTS, question, "quote");
 	bool answered = response.outcome == ANSWERED && response.status == 200;
 
 	set_param(request, "quote", answered ? response.body : NULL);

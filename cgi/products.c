@@ -144,7 +144,7 @@ static struct reply change_product(struct request *request)
 static void ask_purchased(struct request *request, const char *user_id, long limit_ms)
 {
 	struct response response =
-		ask_within(request, limit_ms, ORDERS, GET, NULL,
+		ask_within(request, limit_ms, ORDERS, NULL,
 	                   "purchases?user_id=%s&product_id=%s", user_id, param(request, "id"));
 	bool answered = response.outcome == ANSWERED && response.status == 200;
 

@@ -230,10 +230,10 @@ struct response {
 struct response ask(struct request *request, enum service service, enum method method,
                     const char *body, const char *path, ...) PRINTF_LIKE(5, 6) MUST_USE;
 
-/* The same for an answer that can be done without: it is waited for no longer than that. */
+/* The same for an answer that can be done without: it is waited for no longer than that.  A GET
+ * without a body, else a POST. */
 struct response ask_within(struct request *request, long limit_ms, enum service service,
-                           enum method method, const char *body, const char *path, ...)
-	PRINTF_LIKE(6, 7) MUST_USE;
+                           const char *body, const char *path, ...) PRINTF_LIKE(5, 6) MUST_USE;
 
 /* The reply for a sibling that could not be reached or failed: 503 or 504; or the sibling's own
  * problem (any 4xx) passed on unchanged. */

@@ -443,7 +443,7 @@ struct response ask(struct request *request, enum service service, enum method m
 }
 
 struct response ask_within(struct request *request, long limit_ms, enum service service,
-                           enum method method, const char *body, const char *path, ...)
+                           const char *body, const char *path, ...)
 {
 	int64_t deadline = request->private->deadline_us, limit = now_us() + limit_ms * 1000;
 	va_list values;
@@ -456,7 +456,7 @@ struct response ask_within(struct request *request, long limit_ms, enum service 
 	if (limit < deadline)
 		request->private->deadline_us = limit;
 
-	struct response response = ask_at(request, service, method, body, whole);
+	struct response response = ask_at(request, service, body ? POST : GET, body, whole);
 
 	request->private->deadline_us = deadline;
 	return response;

@@ -57,7 +57,7 @@ static int64_t failed_at(void)
 
 static struct response ask_users(struct request *request, const char *since)
 {
-	return ask_within(request, ANSWER, USERS, GET, NULL, "ended-sessions/%s%s",
+	return ask_within(request, ANSWER, USERS, NULL, "ended-sessions/%s%s",
 	                  *since ? "?since=" : "", since);
 }
 
