@@ -344,6 +344,11 @@ void fcgi_finish(void);
 /* ---- remote.c: the only file that knows libcurl. ---- */
 
 void remote_configure(void);
+/* What a call may take: its own limit or what is left of the request's deadline. */
+long time_for_call(const struct request *request, long limit_ms);
+/* One try; whether it is worth one is for siblings.c to say. */
+struct response call_sibling(struct request *request, enum service service, enum method method,
+                             const char *body, const char *path);
 
 /* ---- events.c ---- */
 
