@@ -373,6 +373,9 @@ random_faults() {
 }
 
 nothing_is_open() {
+	# For what was never posted nobody waits here until it is certain.
+	psql_owner "UPDATE payments.payments_attempt SET created_at = created_at - interval '6 minutes' WHERE transaction_id IN
+		(SELECT id FROM payments.payments_transaction WHERE order_id IN ($1)) AND created_at > now() - interval '5 minutes'"
 	"${ARNOVA_BUILD:-build}/arnova" reconcile
 	[[ $(psql_as payments "SELECT count(*) FROM payment_due d JOIN payments_transaction t USING (order_id)
 		WHERE d.order_id IN ($1) AND (t.status <> 'requires_action' OR t.cancel_requested)") == 0 ]]
@@ -573,7 +576,7 @@ last_event_says() { # STATUS CAPTURED REFUNDED
 }
 
 refunds_at_stripe() {
-	entries '[.[] | select(.kind == "received" and .path == "/v1/refunds")] | length'
+	entries '[.[] | select(.kind == "received" and .method == "POST" and .path == "/v1/refunds")] | length'
 }
 
 @test "the refund of a cancelled order that Stripe refuses is tried again, not at once" {
@@ -677,6 +680,91 @@ posts() {
 	age
 	settle_to failed
 	[[ $(charges) == 0 ]]
+}
+
+@test "the retry of a key that Stripe may have forgotten posts nothing: found or not, charged once" {
+	local posted
+	for when in after before; do
+		new_order
+		key=$(idem)
+		lost "$when"
+		pay pm_card_visa "$key"
+		expect_status 202
+		age
+		posted=$(posts)
+		# What answers without asking Stripe is not what is tested here.
+		psql_owner "DELETE FROM payments.idempotency_key"
+		pay pm_card_visa "$key"
+		[[ $(posts) == "$posted" ]] || complain "posted again"
+		case $when in
+		after) expect_status 201 ;;
+		before) expect_problem 503 upstream_unavailable && pay pm_card_visa "$key" && expect_status 201 ;;
+		esac
+		[[ $(charges) == 1 ]]
+		ledger_holds
+	done
+}
+
+@test "the retry of a key charges no order that is not payable any more" {
+	new_order
+	key=$(idem)
+	lost before
+	pay pm_card_visa "$key"
+	expect_status 202
+	put_off
+	wait_for 30 nobody_is_at_it
+	psql_owner "SET session_replication_role = replica; UPDATE orders.orders_order SET status = 'expired' WHERE id = $order"
+	lost_and_found
+	psql_owner "DELETE FROM payments.idempotency_key"
+	before=$(posts)
+	pay pm_card_visa "$key"
+	expect_status 202
+	[[ $(posts) == "$before" && $(charges) == 0 ]]
+}
+
+@test "cancelled before the charge has reached Stripe: never posted, and canceled when that is certain" {
+	new_order
+	lost before
+	charge pm_card_visa one
+	expect_json .outcome unknown
+	cancel cancelled
+	expect_json .state in_flight
+	put_off
+	wait_for 30 nobody_is_at_it
+	lost_and_found
+	before=$(posts)
+	settle_to unknown
+	put_off
+	psql_owner "UPDATE payments.payments_attempt SET created_at = created_at - interval '6 minutes' WHERE transaction_id =
+		(SELECT id FROM payments.payments_transaction WHERE order_id = $order)"
+	settle_to canceled
+	[[ $(posts) == "$before" && $(charges) == 0 ]]
+}
+
+@test "a repetition that Stripe refuses does not make a payment fail that was made" {
+	new_order
+	lost
+	charge pm_card_visa one
+	expect_json .outcome unknown
+	put_off
+	wait_for 30 nobody_is_at_it
+	fault '{"fault":"status","status":400,"effect":false}' POST '/v1/*' -1
+	settle_to succeeded
+	[[ $(charges) == 1 ]]
+}
+
+@test "an answer that is not understood decides nothing" {
+	new_order
+	charge pm_card_chargeDeclined one
+	lost
+	charge pm_card_visa two
+	expect_json .outcome unknown
+	age
+	scenario '{"webhooks":{"mode":"off"},"rules":[{"match":{"method":"GET","times":-1},
+		"do":{"fault":"broken_json"}}]}' >/dev/null
+	settle_to unknown
+	lost_and_found
+	settle_to succeeded
 }
 
 @test "events of siblings are taken once and concern nothing here" {

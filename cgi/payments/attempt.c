@@ -114,20 +114,6 @@ static bool get(struct request *request, int64_t attempt_id, struct row **attemp
 	return fetch(request, &sql_get_attempt, attempt) && commit(request);
 }
 
-bool carry_out(struct request *request, int64_t attempt_id, bool fresh, struct verdict *verdict)
-{
-	struct row *attempt;
-
-	if (!get(request, attempt_id, &attempt))
-		return false;
-	*verdict = post(request, attempt);
-	/* That this call did nothing says nothing of an earlier one. */
-	if (!fresh && (same_outcome(verdict->outcome, "not_done") ||
-	               same_outcome(verdict->outcome, "refused")))
-		verdict->outcome = "unknown";
-	return record(request, attempt, verdict);
-}
-
 /* What Stripe has of the attempt's payment; outcome "open" when it has nothing.  False: that
  * cannot be read. */
 static bool look(struct request *request, const struct row *attempt, struct verdict *seen)
@@ -158,9 +144,17 @@ static bool look(struct request *request, const struct row *attempt, struct verd
 	return true;
 }
 
+static bool is_without_answer(const struct verdict *verdict)
+{
+	return same_outcome(verdict->outcome, "unknown") ||
+	       same_outcome(verdict->outcome, "not_done") ||
+	       same_outcome(verdict->outcome, "refused") ||
+	       same_outcome(verdict->outcome, "invalid");
+}
+
 /* Whether what was seen is this attempt's doing, given that its own call has no answer.  Paid,
  * canceled and being processed exclude any further doing; the rest may date from before, unless
- * no call of this attempt can still have an effect. */
+ * no call of this attempt can still have an effect.  What is not understood decides nothing. */
 static void take_seen(const struct row *attempt, const struct verdict *seen, bool is_over,
                       struct verdict *verdict)
 {
@@ -172,39 +166,69 @@ static void take_seen(const struct row *attempt, const struct verdict *seen, boo
 		same_outcome(outcome, "declined") || same_outcome(outcome, "requires_action");
 	bool is_first = column_is(attempt, "operation", "create");
 	bool is_cancel = column_is(attempt, "operation", "cancel");
+	bool is_invalid = same_outcome(verdict->outcome, "invalid");
 
-	verdict->outcome = "unknown";
-	if (is_final || (is_told && !is_cancel && (is_over || is_first)))
+	if (is_final || (is_told && !is_cancel && !is_invalid && (is_over || is_first))) {
 		*verdict = *seen;
-	else if (is_over)
-		verdict->outcome = "not_done";
+		return;
+	}
+	if (seen->ref) /* it is ours, whatever becomes of it */
+		verdict->ref = seen->ref;
+	if (!is_told && !same_outcome(outcome, "open"))
+		verdict->outcome = "unknown";
+	else if (!is_invalid)
+		verdict->outcome = is_over ? "not_done" : "unknown";
 }
 
-bool settle_attempt(struct request *request, int64_t attempt_id)
+/* What an attempt has come to that may have been carried out before: by a repetition under the
+ * same key, where that is safe and still wanted, and else by a look at what Stripe has. */
+static void settle(struct request *request, const struct row *attempt, bool may_post,
+                   struct verdict *verdict)
 {
-	struct row *attempt;
-	struct verdict verdict = {.outcome = "unknown"}, seen;
-
-	if (!get(request, attempt_id, &attempt))
-		return false;
-
 	/* Stripe has answered, and the rest is the card's network's or the customer's. */
 	bool is_answered = column_is(attempt, "outcome", "processing") ||
 	                   column_is(attempt, "outcome", "requires_action");
 	bool is_repeatable = column_is(attempt, "is_repeatable", "t");
+	/* To take money for an order that is cancelled. */
+	bool is_unwanted = column_is(attempt, "cancel_requested", "t") &&
+	                   !column_is(attempt, "operation", "cancel");
+	struct verdict seen;
 
-	if (is_repeatable && !is_answered)
-		verdict = post(request, attempt);
-	if (same_outcome(verdict.outcome, "unknown") ||
-	    same_outcome(verdict.outcome, "not_done") ||
-	    same_outcome(verdict.outcome, "refused")) {
-		bool is_over = verdict.is_over || is_answered || !is_repeatable;
+	*verdict = (struct verdict){.outcome = "unknown"};
+	if (may_post && is_repeatable && !is_answered && !is_unwanted)
+		*verdict = post(request, attempt);
+	if (!is_without_answer(verdict))
+		return;
 
-		verdict.outcome = "unknown";
-		if (look(request, attempt, &seen))
-			take_seen(attempt, &seen, is_over, &verdict);
-	}
-	return record(request, attempt, &verdict);
+	bool is_over = verdict->is_over || is_answered || !is_repeatable ||
+	               (is_unwanted && !column_is(attempt, "is_recent", "t"));
+
+	/* That this call did nothing says nothing of an earlier one. */
+	if (!look(request, attempt, &seen))
+		verdict->outcome = "unknown";
+	else
+		take_seen(attempt, &seen, is_over, verdict);
+}
+
+bool carry_out(struct request *request, int64_t attempt_id, enum manner manner,
+               struct verdict *verdict)
+{
+	struct row *attempt;
+
+	if (!get(request, attempt_id, &attempt))
+		return false;
+	if (manner == FRESH)
+		*verdict = post(request, attempt);
+	else
+		settle(request, attempt, manner == AGAIN, verdict);
+	return record(request, attempt, verdict);
+}
+
+bool settle_attempt(struct request *request, int64_t attempt_id)
+{
+	struct verdict verdict;
+
+	return carry_out(request, attempt_id, AGAIN, &verdict);
 }
 
 bool look_again(struct request *request, const struct row *attempt, struct verdict *verdict)

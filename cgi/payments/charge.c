@@ -54,6 +54,14 @@ static const char *outcome_of(const struct paid *paid)
 	return known;
 }
 
+/* Nothing is posted any more for an order that is not payable. */
+static enum manner manner_of(struct request *request, const struct row *begun)
+{
+	if (column_is(begun, "fresh", "t"))
+		return FRESH;
+	return param(request, "due_amount") ? AGAIN : LOOK;
+}
+
 /* Parameters order_id, payer_id, due_amount, due_currency, payment_method, return_url and
  * request_key say what is to be paid.  False: as with fetch(). */
 static bool pay(struct request *request, struct paid *paid)
@@ -74,7 +82,7 @@ static bool pay(struct request *request, struct paid *paid)
 	int64_t attempt_id = column_int(begun, "attempt_id");
 
 	if (column_is(begun, "is_open", "t") &&
-	    !carry_out(request, attempt_id, column_is(begun, "fresh", "t"), &paid->verdict))
+	    !carry_out(request, attempt_id, manner_of(request, begun), &paid->verdict))
 		return false;
 	set_param_int(request, "attempt_id", attempt_id);
 	if (!fetch(request, &sql_get_attempt, &paid->attempt))

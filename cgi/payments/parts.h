@@ -94,11 +94,16 @@ bool find_at_stripe(struct request *request, const struct wanted *wanted,
 void alarm_of_payment(struct request *request, const char *message, const struct row *payment);
 
 /* Calls Stripe for an attempt that the caller holds the lock of, and records what came of it.
- * fresh: nobody can have called before.  False: as with fetch(). */
-bool carry_out(struct request *request, int64_t attempt_id, bool fresh,
+ * AGAIN: an earlier call may have left it open; repeated under the same key while that is safe
+ * and the order is not cancelled, then looked for at Stripe.  False: as with fetch(). */
+enum manner {
+	FRESH, /* nobody can have called before */
+	AGAIN,
+	LOOK, /* posts nothing */
+};
+bool carry_out(struct request *request, int64_t attempt_id, enum manner manner,
                struct verdict *verdict) MUST_USE;
-/* The same for an attempt that an earlier call left open: a repetition under the same key while
- * that is safe, then a look at what Stripe has. */
+/* The same for an attempt that an earlier call left open. */
 bool settle_attempt(struct request *request, int64_t attempt_id) MUST_USE;
 /* Asks Stripe what has become of an attempt, and records it if there is an answer. */
 bool look_again(struct request *request, const struct row *attempt,

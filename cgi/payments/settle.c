@@ -49,7 +49,8 @@ static bool cancel_intent(struct request *request, const struct row *begun, cons
 	bool is_for_good = same_outcome(param(request, "reason"), "cancelled");
 	struct verdict verdict;
 
-	if (!carry_out(request, column_int(begun, "attempt_id"), is_fresh, &verdict))
+	if (!carry_out(request, column_int(begun, "attempt_id"), is_fresh ? FRESH : AGAIN,
+	               &verdict))
 		return false;
 	*state = "in_flight";
 	if (same_outcome(verdict.outcome, "canceled"))

@@ -93,7 +93,9 @@ SELECT a.id AS attempt_id, a.operation, a.stripe_key, a.payment_method, a.return
        t.currency, t.provider_ref, t.cancel_requested, t.uuid AS payment_uuid,
        floor(extract(epoch FROM a.created_at))::bigint AS created,
        -- Stripe may forget a key once it is 24 hours old; a POST would then charge anew.
-       a.created_at > now() - interval '23 hours' AS is_repeatable
+       a.created_at > now() - interval '23 hours' AS is_repeatable,
+       -- What was posted may still be on its way to Stripe's lists.
+       a.created_at > now() - interval '5 minutes' AS is_recent
   FROM payments_attempt a JOIN payments_transaction t ON t.id = a.transaction_id;
 
 -- Whether news of an attempt may replace what is known of it: never back to an earlier state.
