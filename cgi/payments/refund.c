@@ -85,6 +85,37 @@ static struct verdict submit(struct request *request, const struct row *refund)
 	return verdict;
 }
 
+/* Where Stripe has refused ours, there may be less left than our books say: takes in what was
+ * given back elsewhere, so that no more is tried than there is. */
+static bool adopt_others(struct request *request, const struct row *refund)
+{
+	struct arena *arena = request->arena;
+	const struct currency *currency = currency_find(column(refund, "currency"));
+	const char *path = arena_printf(arena, "refunds?payment_intent=%s&limit=100",
+	                                column(refund, "provider_ref"));
+	struct response response = call_stripe(request, &(struct stripe_call){GET, path});
+
+	if (response.outcome != ANSWERED || response.status != 200 || !response.json)
+		return true;
+	for (int i = 0;; i++) {
+		const char *at = arena_printf(arena, "data[%d]", i);
+		const char *amount = arena_printf(arena, "%s.amount", at);
+		const char *object = json_raw(arena, response.json, at);
+		struct row *row;
+		int64_t minor;
+
+		if (!object)
+			return true;
+		if (!money_from_stripe(json_int(response.json, amount), currency, &minor))
+			continue;
+		set_param(request, "payment_id", column(refund, "payment_id"));
+		set_param(request, "object", object);
+		set_param_int(request, "minor", minor);
+		if (!fetch(request, &sql_adopt_refund, &row) || !commit(request))
+			return false;
+	}
+}
+
 bool submit_refund(struct request *request, int64_t refund_id, struct verdict *verdict)
 {
 	struct row *refund, *recorded;
@@ -106,9 +137,10 @@ bool submit_refund(struct request *request, int64_t refund_id, struct verdict *v
 	if (!fetch(request, &sql_record_refund, &recorded) || !commit(request))
 		return false;
 	verdict->outcome = column(recorded, "status");
-	if (same_outcome(verdict->outcome, "failed") && !column_is(refund, "status", "failed"))
-		alarm_of_payment(request, "a refund has failed", refund);
-	return true;
+	if (!same_outcome(verdict->outcome, "failed") || column_is(refund, "status", "failed"))
+		return true;
+	alarm_of_payment(request, "a refund has failed", refund);
+	return verdict->ref || adopt_others(request, refund);
 }
 
 static struct reply show_refusal(struct request *request, const struct verdict *verdict)

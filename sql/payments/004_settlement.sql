@@ -73,7 +73,7 @@ $$;
 
 -- An intent's event.  Only success and cancellation touch an attempt in flight; all else makes
 -- it due, so that Stripe itself is asked.  So does a failure that may be older than the
--- attempt it would end: Stripe tells whole seconds.
+-- attempt it would end: Stripe tells whole seconds, and by a clock of its own.
 CREATE FUNCTION apply_intent_event(p_payment payments_transaction, p_type text, p_object jsonb,
                                    p_created timestamptz, p_minor bigint) RETURNS text
 LANGUAGE plpgsql AS $$
@@ -107,7 +107,8 @@ BEGIN
           OR (p_created = date_trunc('second', latest.created_at)
               AND EXISTS (SELECT FROM payments_attempt a
                            WHERE a.transaction_id = p_payment.id AND a.number < latest.number
-                             AND a.outcome = 'failed' AND a.updated_at >= p_created))) THEN
+                             AND a.outcome = 'failed' AND a.updated_at >= p_created))
+          OR (news = 'failed' AND latest.outcome = 'requires_action' AND latest.number > 1)) THEN
     UPDATE payments_attempt a SET due_at = now()
      WHERE a.id = latest.id AND a.outcome IN ('unknown', 'processing', 'requires_action');
     RETURN 'nothing';
@@ -142,7 +143,9 @@ BEGIN
    WHERE r.transaction_id = p_payment.id
      AND (r.provider_ref = ref OR (r.provider_ref IS NULL AND r.id::text = ours));
   IF found.id IS NULL THEN
-    IF next IN ('failed', 'canceled') AND p_minor > 0 THEN
+    IF p_payment.status <> 'succeeded' THEN
+      PERFORM problem(409, 'payment_in_progress'); -- that it was paid is yet to come; Stripe tells it again
+    ELSIF next IN ('failed', 'canceled') AND p_minor > 0 THEN
       INSERT INTO payments_refund (transaction_id, amount, status, reason, provider_ref, failure_reason)
       VALUES (p_payment.id, p_minor, next, p_object ->> 'reason', ref, p_object ->> 'failure_reason');
       RETURN 'applied';
@@ -163,6 +166,24 @@ BEGIN
      SET provider_ref = ref, failure_reason = coalesce(p_object ->> 'failure_reason', r.failure_reason)
    WHERE r.id = found.id;
   RETURN CASE WHEN move_refund(found, next) THEN 'applied' ELSE 'nothing' END;
+END
+$$;
+
+-- A refund that Stripe's list has, as if an event had told of it.  One for which there is no room
+-- waits for what is pending.
+CREATE FUNCTION adopt_refund(p_payment_id bigint, p_object jsonb, p_minor bigint) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+  known payments_transaction;
+BEGIN
+  SELECT * INTO STRICT known FROM payments_transaction t WHERE t.id = p_payment_id FOR UPDATE;
+  IF known.status <> 'succeeded' OR p_minor IS NULL
+     OR (known.refunded + known.refund_pending + p_minor > known.captured
+         AND NOT EXISTS (SELECT FROM payments_refund r
+                          WHERE r.transaction_id = known.id AND r.provider_ref = p_object ->> 'id')) THEN
+    RETURN 'nothing';
+  END IF;
+  RETURN apply_refund_event(known, p_object, p_minor);
 END
 $$;
 

@@ -25,6 +25,9 @@ SELECT json_build_object('state', public_status(t.status, t.captured, t.refunded
 SELECT effect, order_id, payment_id, alarm
   FROM apply_stripe_event(:event::jsonb, :livemode::boolean, :minor::bigint);
 
+-- name: adopt_refund :row
+SELECT adopt_refund(:payment_id::bigint, :object::jsonb, :minor::bigint) AS effect;
+
 -- name: receive_event :json
 -- Nothing that siblings tell concerns payments: they ask, by charge and cancel.
 SELECT json_build_object('applied', first_receipt(:event_id::uuid, :type) AND false);
