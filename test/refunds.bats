@@ -281,6 +281,41 @@ refund_event() {
 	expect_json '.results[0].refunded' 0.00
 }
 
+@test "a refund that is told before the payment is asked for again, and then counts" {
+	new_order
+	scenario '{"settle_ms":-1,"webhooks":{"mode":"off"}}' >/dev/null
+	pay pm_card_processing
+	expect_json .status processing
+	refund_event created succeeded "re_early_$order" 500
+	expect_problem 409 payment_in_progress
+	fake settle "{\"payment_intent\":\"$(intent)\",\"result\":\"succeeded\"}"
+	settle_to succeeded
+	fake refund "{\"payment_intent\":\"$(intent)\",\"amount\":500}"
+	refund_event created succeeded "$(stripe_refunds '.[0].id' | tr -d '"')" 500
+	expect_status 200
+	payment_is partially_refunded
+	expect_json '.results[0].refunded' 5.00
+}
+
+@test "given back in the dashboard, and nobody told us: a refund that Stripe refuses finds that out" {
+	local some
+	for some in '' ',"amount":700'; do
+		paid_order
+		scenario '{"webhooks":{"mode":"off"}}' >/dev/null
+		fake refund "{\"payment_intent\":\"$(intent)\"$some}"
+		payment_is succeeded
+		cancel cancelled
+		expect_json .state refunding
+		if [[ -z $some ]]; then
+			payment_is refunded
+		else
+			payment_is partially_refunded
+			expect_json '.results[0].refunded' 7.00
+		fi
+		ledger_holds
+	done
+}
+
 @test "refunds told of another amount or currency, or of more than was paid, change nothing" {
 	paid_order
 	refund '{"amount":"5.00"}'
@@ -335,6 +370,16 @@ refund_event() {
 	refund '{"amount":"5.00"}' "$key"
 	expect_status 201
 	expect_json '"\(.id) \(.status)"' "$first succeeded"
+	# Days later nothing but the refund itself remembers the key.
+	for wrong in 6.00 0.00; do
+		psql_owner "DELETE FROM payments.idempotency_key"
+		refund "{\"amount\":\"$wrong\"}" "$key"
+		expect_problem 422 idempotency_key_reused
+	done
+	psql_owner "DELETE FROM payments.idempotency_key"
+	refund '{"amount":"5.00"}' "$key"
+	expect_status 201
+	expect_json .id "$first"
 	[[ $(stripe_refunds length) == 1 ]]
 }
 

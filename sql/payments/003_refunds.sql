@@ -17,9 +17,12 @@ BEGIN
     PERFORM problem(404, 'not_found');
   END IF;
   order_id := known.order_id;
-  SELECT r.id INTO refund_id FROM payments_refund r
+  SELECT r.id, r.amount INTO refund_id, wanted FROM payments_refund r
    WHERE r.transaction_id = known.id AND r.request_key = p_request_key;
   IF FOUND THEN
+    IF minor_units(p_amount, known.currency, 'amount') <> wanted THEN
+      PERFORM problem(422, 'idempotency_key_reused');
+    END IF;
     RETURN;
   END IF;
   rest := known.captured - known.refunded - known.refund_pending;
