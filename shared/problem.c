@@ -16,6 +16,7 @@ struct problem {
 static const struct problem problems[] = {
 	{"parse_error",              400, "Malformed request",         "JSON parse error."},
 	{"invalid",                  400, "Invalid input",             "Invalid input."},
+	{"amount_too_large",         400, "Amount too large",          "The total is above the largest amount that can be charged."},
 	{"amount_too_small",         400, "Amount too small",          "The total is below the smallest amount that can be charged."},
 	{"card_number_refused",      400, "Card number refused",       "Card numbers are not accepted here."},
 	{"idempotency_key_required", 400, "Idempotency-Key required",  "This request needs an Idempotency-Key header of 16 to 255 characters."},

@@ -234,6 +234,24 @@ currencies='
 	expect_problem 409 order_not_payable
 }
 
+@test "more than Stripe can take is not sold" {
+	local code most over
+	while read -r code most over; do
+		new_order "$(new_product "{\"price\":\"$most\",\"currency\":\"$code\"}")"
+		pay pm_card_visa
+		expect_status 201
+		product=$(new_product "{\"price\":\"$over\",\"currency\":\"$code\"}") buy pm_card_visa
+		expect_problem 400 amount_too_large
+		expect_json '"\(.maximum) \(.currency)"' "$most $code"
+	done <<-END
+		USD 999999.99 1000000.00
+		JPY 99999999 100000000
+		ISK 999999 1000000
+		KWD 99999.990 100000.000
+	END
+	order= # sums in other units than ours
+}
+
 # ---- Many at once.
 
 @test "sixteen at once, each with a key of its own: one charge" {

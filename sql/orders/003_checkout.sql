@@ -81,11 +81,17 @@ $$;
 CREATE FUNCTION checked_total(p_lines jsonb, p_currency text, p_expected text, p_minimum bigint) RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
-  total numeric := (SELECT sum((l ->> 'quantity')::numeric * (l ->> 'unit_price')::numeric)
-                      FROM jsonb_array_elements(p_lines) AS l);
+  total   numeric := (SELECT sum((l ->> 'quantity')::numeric * (l ->> 'unit_price')::numeric)
+                        FROM jsonb_array_elements(p_lines) AS l);
+  -- Stripe takes eight digits: of hundredths where we count whole crowns, of whole ariary where we
+  -- count hundredths.
+  maximum bigint  := CASE WHEN p_currency IN ('ISK', 'UGX') THEN 999999
+                          WHEN p_currency = 'MGA' THEN 9999999900 ELSE 99999999 END;
 BEGIN
-  IF total >= 10 ^ 12 THEN
-    PERFORM invalid('items', 'The total is too large.');
+  maximum := maximum - maximum % charge_step(p_currency);
+  IF total > maximum THEN
+    PERFORM problem(400, 'amount_too_large', jsonb_build_object('maximum', money(maximum, p_currency),
+                                                                'currency', p_currency));
   END IF;
   IF total % charge_step(p_currency) <> 0 THEN
     PERFORM invalid('items', format('The total must be a multiple of %s.', money(charge_step(p_currency), p_currency)));
