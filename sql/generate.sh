@@ -212,13 +212,29 @@ function take_direction() {
 	take("sort_key, id")
 	take("--end")
 }
+function has_order(order,    i) {
+	for (i = 1; i <= order_count; i++)
+		if (orders[i] == order)
+			return 1
+	return 0
+}
 function take_list(    last) {
 	last = sizes["show"]
 	while (last && sections["show", last] ~ /^[ \t]*(--.*)?$/)
 		last--
 	if (!sub(/;[ \t]*$/, "", sections["show", last]))
 		fail("list " name " does not end with a semicolon")
-	take("WITH matched AS NOT MATERIALIZED (")
+	take("WITH matched AS")
+	if (has_order("relevance")) { # a search is run once, though the page and the count ask for it
+		take("--when search")
+		take("MATERIALIZED")
+		take("--when not search")
+		take("NOT MATERIALIZED")
+		take("--end")
+	} else {
+		take("NOT MATERIALIZED")
+	}
+	take("(")
 	take_section("rows")
 	take("), page AS (")
 	take("SELECT * FROM (SELECT m.*,")

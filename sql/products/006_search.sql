@@ -19,13 +19,17 @@ CREATE INDEX ON products_product USING gin (plain(name) gin_trgm_ops) WHERE dele
 CREATE INDEX ON products_product USING gin (sku gin_trgm_ops) WHERE deleted_at IS NULL;
 CREATE INDEX ON products_productvariant USING gin (sku gin_trgm_ops) WHERE deleted_at IS NULL;
 
--- Those that have the words or the SKU.  A find in the name goes before any in the SKU, that one
--- before any in the description.
-CREATE FUNCTION find_exactly(p_search text) RETURNS TABLE (id bigint, rank real)
+-- Those that have the words or the SKU, 10,000 of each at most: a word that all names have costs no
+-- more than that.  A find in the name goes before any in the SKU, that one before any in the
+-- description.
+CREATE FUNCTION find_exactly(p_search text, p_hidden_too boolean) RETURNS TABLE (id bigint, rank real)
 LANGUAGE plpgsql STABLE SET search_path FROM CURRENT AS $$
 #variable_conflict use_column
 DECLARE
   words   tsquery := websearch_to_tsquery('english', plain(p_search));
+  -- The same without the places of the words, which the index does not know.
+  loose   tsquery := CASE WHEN words::text LIKE '%!%' THEN words
+                          ELSE regexp_replace(words::text, ' <(-|\d+)> ', ' & ', 'g')::tsquery END;
   pattern text := CASE WHEN length(p_search) >= 3
                        THEN '%' || regexp_replace(p_search, '([\\%_])', '\\\1', 'g') || '%' END;
 BEGIN
@@ -34,43 +38,85 @@ BEGIN
                      WHEN ts_filter(p.search, '{a,b}') @@ words OR NOT p.search @@ words THEN 2
                      ELSE 1 END + ts_rank(p.search, words))::real
     FROM products_product p
-   WHERE p.id IN (SELECT w.id FROM products_product w WHERE w.search @@ words
+   WHERE p.id IN (SELECT w.id
+                    FROM (SELECT l.id, l.search FROM products_product l
+                           WHERE l.search @@ loose AND l.deleted_at IS NULL AND (l.is_active OR p_hidden_too)
+                           LIMIT 10000) w
+                   WHERE w.search @@ words
                   UNION ALL
-                  SELECT s.id FROM products_product s WHERE s.sku ILIKE pattern AND s.deleted_at IS NULL
+                  (SELECT s.id FROM products_product s
+                    WHERE s.sku ILIKE pattern AND s.deleted_at IS NULL AND (s.is_active OR p_hidden_too)
+                    LIMIT 10000)
                   UNION ALL
-                  SELECT v.product_id FROM products_productvariant v
-                   WHERE v.sku ILIKE pattern AND v.deleted_at IS NULL);
+                  (SELECT v.product_id FROM products_productvariant v
+                    WHERE v.sku ILIKE pattern AND v.deleted_at IS NULL LIMIT 10000))
+     AND p.deleted_at IS NULL AND (p.is_active OR p_hidden_too);
 END
 $$;
 
--- Those whose names hold something that looks like it: at least 0.3 of its trigrams, and not much
--- less than the best has.
-CREATE FUNCTION find_similar(p_search text) RETURNS TABLE (id bigint, rank real)
+-- Whether one more name may be compared.  The index finds names that have the trigrams anywhere, in
+-- long lists all of them; to compare each would take seconds.
+CREATE FUNCTION may_compare() RETURNS boolean
+LANGUAGE plpgsql VOLATILE COST 0.1 AS $$
+DECLARE
+  remaining integer := current_setting('arnova.comparisons');
+BEGIN
+  IF remaining > 0 THEN
+    PERFORM set_config('arnova.comparisons', (remaining - 1)::text, true);
+  END IF;
+  RETURN remaining > 0;
+END
+$$;
+
+-- Up to 500 whose names have at least so much of what was typed, among 3,000 that may have it.
+CREATE FUNCTION find_candidates(p_typed text, p_least real, p_hidden_too boolean) RETURNS bigint[]
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT SET enable_seqscan = off AS $$
+BEGIN
+  PERFORM set_config('pg_trgm.word_similarity_threshold', p_least::text, true);
+  PERFORM set_config('arnova.comparisons', '3000', true);
+  RETURN (SELECT array_agg(c.id)
+            FROM (SELECT p.id FROM products_product p
+                   WHERE may_compare() AND p_typed <% plain(p.name) AND p.deleted_at IS NULL AND (p.is_active OR p_hidden_too)
+                   LIMIT 500) c);
+END
+$$;
+
+-- Those whose names hold something that looks like its first words: at least 0.3 of the trigrams,
+-- and not much less than the best has.  The nearest are asked for first, so that only few names
+-- are ever compared.
+CREATE FUNCTION find_similar(p_search text, p_hidden_too boolean) RETURNS TABLE (id bigint, rank real)
 LANGUAGE plpgsql STABLE SET search_path FROM CURRENT AS $$
 #variable_conflict use_column
+DECLARE
+  typed text := array_to_string((regexp_split_to_array(btrim(left(plain(p_search), 60)), '\s+'))[1:4], ' ');
+  least real;
+  near  bigint[];
 BEGIN
-  PERFORM set_config('pg_trgm.word_similarity_threshold', '0.3', true);
+  FOREACH least IN ARRAY '{0.6, 0.3}'::real[] LOOP
+    near := find_candidates(typed, least, p_hidden_too);
+    EXIT WHEN near IS NOT NULL;
+  END LOOP;
+  IF near IS NOT NULL AND cardinality(near) < 500 AND least > 0.3 THEN
+    near := near || find_candidates(typed, greatest(0.3, 0.75 * least)::real, p_hidden_too);
+  END IF;
   RETURN QUERY
-  SELECT p.id, word_similarity(plain(p_search), plain(p.name))
-    FROM products_product p
-   WHERE plain(p_search) <% plain(p.name) AND p.deleted_at IS NULL;
+  SELECT s.id, s.rank
+    FROM (SELECT c.id, c.rank, max(c.rank) OVER () AS best
+            FROM (SELECT p.id, word_similarity(typed, plain(p.name)) AS rank
+                    FROM products_product p WHERE p.id = ANY (near)) c) s
+   WHERE s.rank >= 0.75 * s.best;
 END
 $$;
 
 CREATE FUNCTION find_products(p_search text, p_hidden_too boolean) RETURNS TABLE (id bigint, rank real)
 LANGUAGE plpgsql STABLE ROWS 100 AS $$
-#variable_conflict use_column
 BEGIN
-  RETURN QUERY
-  SELECT f.id, f.rank FROM find_exactly(p_search) f JOIN products_product p USING (id)
-   WHERE p.deleted_at IS NULL AND (p.is_active OR p_hidden_too);
+  IF p_search !~ '[[:alnum:]]' THEN
+    RETURN; -- nothing that any index knows
+  END IF;
+  RETURN QUERY SELECT f.id, f.rank FROM find_exactly(p_search, p_hidden_too) f;
   IF NOT FOUND THEN
-    RETURN QUERY
-    SELECT s.id, s.rank
-      FROM (SELECT f.id, f.rank, max(f.rank) OVER () AS best
-              FROM find_similar(p_search) f JOIN products_product p USING (id)
-             WHERE p.is_active OR p_hidden_too) s
-     WHERE s.rank >= 0.75 * s.best;
+    RETURN QUERY SELECT f.id, f.rank FROM find_similar(p_search, p_hidden_too) f;
   END IF;
 END
 $$;
