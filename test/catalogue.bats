@@ -301,8 +301,9 @@ internal() {
 	[[ $(names "category=$top&min_price=500.001&max_price=500.4&ordering=name") == dollar ]]
 }
 
-# explained PARAMETER...: how that variant of the list ran, as "BUFFERS ROWS" in two lines: planned
-# for these values, and for any.  ROWS are the most that any step has looked at.
+# explained PARAMETER...: how that variant of the list ran, as "BUFFERS ROWS SEARCHES FOUND" in two
+# lines: planned for these values, and for any.  ROWS are the most that any step has looked at,
+# SEARCHES how often products were searched for, FOUND how many that gave.
 explained() {
 	local text name names types=() values=() place=0 mode
 	local -A value=([is_staff]=false [limit]=20 [offset]=0 [direction]=1)
@@ -322,7 +323,9 @@ explained() {
 	done | psql -XAtq -v ON_ERROR_STOP=1 -d "$PRODUCTS_DATABASE_URL" \
 		-c "PREPARE list(${types[*]}) AS $(tail -n +2 <<<"$text")" -f - |
 		jq -r '.[0].Plan | "\(."Shared Hit Blocks" + ."Shared Read Blocks") \([recurse(.Plans[]?)
-			| ."Actual Rows" * ."Actual Loops" + (."Rows Removed by Filter" // 0)] | max)"'
+			| ."Actual Rows" * ."Actual Loops" + (."Rows Removed by Filter" // 0)] | max) \([recurse(.Plans[]?)
+			| select(."Function Name" == "find_products")] | "\(map(."Actual Loops") | add // 0) \(
+			map(."Actual Rows") | add // 0)")"'
 }
 
 @test "a page by key costs the same at any depth, in every ordering" {
@@ -338,7 +341,7 @@ explained() {
 		[[ $order != -* ]] || { parameters+=(descending=true) place=(after_down="$key"); }
 		[[ $order == id ]] || parameters+=("order_by=${order#-}")
 		seen=0
-		while read -r buffers rows; do
+		while read -r buffers rows _; do
 			seen=$((seen + 1))
 			# A page of 21 rows, and what belongs to each.
 			((rows <= 500 && buffers <= 600)) || complain "$order: $rows rows, $buffers buffers"
@@ -357,6 +360,28 @@ explained() {
 	END
 	psql_as products "DELETE FROM products_stock WHERE product_id IN (SELECT id FROM products_product WHERE slug LIKE '$word-deep-%');
 		DELETE FROM products_product WHERE slug LIKE '$word-deep-%'"
+}
+
+@test "a search runs once, and compares few of the names that nearly match it" {
+	local typed searches found seen compared
+	psql_as products "INSERT INTO products_product (name, slug, price, currency)
+		SELECT '${word}ganic ${word}otton shirt ' || i, '$word-many-' || i, 100, 'USD' FROM generate_series(1, 5000) i"
+	psql_owner "ANALYZE products.products_product"
+	# One that all are like, one whose ends come from two words of each, and one without an end.
+	for typed in "${word}gnaic" "${word}ganirt" "${word}otten$(printf " ${word}gnaic shrit%.0s" {1..8})"; do
+		seen=0
+		while read -r _ _ searches found; do
+			seen=$((seen + 1))
+			((searches == 1 && found <= 1000)) || complain "$typed: $searches searches, $found found"
+		done < <(explained search search="$typed")
+		((seen == 2)) || complain "$typed: $seen plans"
+		[[ $(names "search=${typed// /+}") == *"${word}ganic"* ]] || complain "$typed: not found"
+		compared=$(psql_owner "SET search_path = products, public; SET track_functions = 'all'; BEGIN;
+			DO \$\$ BEGIN PERFORM find_products('$typed', false); END \$\$;
+			SELECT sum(calls) FROM pg_stat_xact_user_functions WHERE funcname LIKE 'word\_similarity%'")
+		((compared > 0 && compared <= 10000)) || complain "$typed: $compared comparisons"
+	done
+	psql_as products "DELETE FROM products_product WHERE slug LIKE '$word-many-%'"
 }
 
 # ---- Variants and images.
