@@ -120,7 +120,9 @@ static void forget_old_events(void)
 	next = now_ms() + FORGET_MS;
 	for (size_t i = 0; i < SERVICES; i++) {
 		db_use(service_names[i]);
-		(void)!forget_events(cli_request());
+		for (int round = 0; round < ROUNDS_OF_ONE_OUTBOX && !ending; round++)
+			if (forget_events(cli_request()) <= 0)
+				break;
 	}
 }
 
@@ -205,6 +207,9 @@ static pid_t start_finisher(enum service service)
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)
 		_exit(EXIT_FAILURE);
+	/* Two on one connection would read each other's answers. */
+	close_range(STDERR_FILENO + 1, ~0U, 0);
+	remote_configure();
 	for (;;) {
 		(void)finish_due(service);
 		wait_ms(DUE_MS);
@@ -254,6 +259,7 @@ static int relay_once(void)
 		if (count <= 0)
 			break;
 	}
+	forget_old_events();
 	return failed ? cli_fail("could not relay everything: see above") : EXIT_SUCCESS;
 }
 

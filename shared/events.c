@@ -156,9 +156,13 @@ long relay_events(struct request *request, unsigned *away)
 	return count;
 }
 
-bool forget_events(struct request *request)
+long forget_events(struct request *request)
 {
-	return run(request, &sql_forget_events) && commit(request);
+	struct row *row;
+
+	if (!fetch(request, &sql_forget_events, &row) || !commit(request))
+		return -1;
+	return (long)column_int(row, "forgotten");
 }
 
 /* What POST /internal/v1/events/ takes, in every service. */

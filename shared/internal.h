@@ -358,7 +358,7 @@ extern const char *const service_names[SERVICES]; /* "products", ...: also schem
  * services in the set *away, to which it adds those that did not answer.  The number of events
  * that were taken up, delivered or not; -1 when the database failed. */
 long relay_events(struct request *request, unsigned *away);
-bool forget_events(struct request *request); /* the long delivered ones */
+long forget_events(struct request *request); /* some long delivered ones: how many; or -1 */
 
 /* ---- crypto.c: the only file that knows OpenSSL. ---- */
 

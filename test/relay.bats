@@ -286,3 +286,43 @@ more_taken() {
 	grep -q '^differences: 1$' "$BATS_TEST_TMPDIR/error"
 	"$arnova" verify
 }
+
+# sockets PID: those that the process has.
+sockets() {
+	# shellcheck disable=SC2012 # find cannot show where a link leads any faster
+	ls -l "/proc/$1/fd" | grep -o 'socket:.*' | sort
+}
+
+finishers() {
+	cat "/proc/$(pid_of relay)/task/$(pid_of relay)/children"
+}
+
+has_another_finisher() {
+	local -a now
+	read -ra now <<<"$(finishers)"
+	((${#now[@]} == 2)) && [[ " ${now[*]} " != *" $1 "* ]]
+}
+
+@test "a finisher that is killed is replaced, and shares no connection with the relay" {
+	local victim pid
+	# The relay has connections to keep.
+	confirm $((order + 900)) $((order + 903))
+	wait_for 20 all_delivered
+	[[ -n $(sockets "$(pid_of relay)") ]]
+	read -r victim _ <<<"$(finishers)"
+	kill -9 "$victim"
+	wait_for 20 has_another_finisher "$victim"
+	for pid in $(finishers); do
+		[[ -z $(comm -12 <(sockets "$pid") <(sockets "$(pid_of relay)")) ]] || complain "shared: $(sockets "$pid")"
+	done
+}
+
+@test "old events are forgotten, by a single pass too" {
+	psql_owner "INSERT INTO orders.event_outbox (event_id, type, subscriber, aggregate_id, version, payload, delivered_at)
+		SELECT gen_random_uuid(), 'order.confirmed', 'cart', 1, 1, '{}', now() - interval '31 days' FROM generate_series(1, 2500);
+		INSERT INTO orders.event_inbox (event_id, type, received_at)
+		SELECT gen_random_uuid(), 'payment.updated', now() - interval '2 years' FROM generate_series(1, 1500)"
+	"$arnova" relay --once
+	[[ $(psql_as orders "SELECT count(*) FROM event_outbox WHERE delivered_at < now() - interval '30 days'") == 0 ]]
+	[[ $(psql_as orders "SELECT count(*) FROM event_inbox WHERE received_at < now() - interval '1 year'") == 0 ]]
+}

@@ -148,6 +148,7 @@ CREATE TABLE event_outbox (
   delivered_at    timestamptz
 );
 CREATE INDEX event_outbox_waiting ON event_outbox (subscriber, aggregate_id, id) WHERE delivered_at IS NULL;
+CREATE INDEX event_outbox_delivered ON event_outbox (delivered_at) WHERE delivered_at IS NOT NULL;
 CREATE INDEX event_outbox_aside ON event_outbox (id) WHERE delivered_at IS NULL AND attempts >= 10;
 
 CREATE FUNCTION emit(p_type text, p_aggregate_id bigint, p_version bigint, p_payload jsonb) RETURNS void
@@ -168,6 +169,7 @@ CREATE TABLE event_inbox (
   type        text        NOT NULL,
   received_at timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX ON event_inbox (received_at);
 
 -- True the first time.
 CREATE FUNCTION first_receipt(p_event_id uuid, p_type text) RETURNS boolean

@@ -59,11 +59,15 @@ UPDATE event_outbox o
          ELSE now() END
  WHERE o.id = ANY (:outbox_delivered::bigint[] || :outbox_failed::bigint[] || :outbox_left::bigint[]);
 
--- name: forget_events :none
+-- name: forget_events :row
 -- What was delivered is kept a month, what was received a year, longer than any delivery can take.
 WITH sent AS (
   DELETE FROM event_outbox WHERE id IN (
-    SELECT id FROM event_outbox WHERE delivered_at < now() - interval '30 days' ORDER BY id LIMIT 1000)
+    SELECT id FROM event_outbox WHERE delivered_at < now() - interval '30 days' LIMIT 1000)
+  RETURNING 1
+), received AS (
+  DELETE FROM event_inbox WHERE event_id IN (
+    SELECT event_id FROM event_inbox WHERE received_at < now() - interval '1 year' LIMIT 1000)
+  RETURNING 1
 )
-DELETE FROM event_inbox WHERE event_id IN (
-  SELECT event_id FROM event_inbox WHERE received_at < now() - interval '1 year' LIMIT 1000);
+SELECT (SELECT count(*) FROM sent) + (SELECT count(*) FROM received) AS forgotten;
