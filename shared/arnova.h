@@ -190,8 +190,8 @@ bool commit(struct request *request) MUST_USE;
 
 struct json;
 
-/* NULL if the text is not strict JSON (RFC 8259; duplicate names refused, 32 levels at most).
- */
+/* NULL if the text is not strict JSON (RFC 8259; duplicate names and numbers beyond a double
+ * refused, 32 levels at most). */
 struct json *json_parse(struct arena *arena, const char *text, size_t size);
 
 /* The value at a path such as "error.payment_intent.id" or "items[0].price".  json_text gives

@@ -45,9 +45,8 @@ bool is_control(const char *text);               /* whether a control character 
 /* ---- json_scan.c: the strict grammar, before cJSON sees a byte. ---- */
 
 /* NULL when the text is strict JSON: RFC 8259, UTF-8, no duplicate names in an object, no NUL
- * character even when escaped, at most LIMIT_DEPTH levels, no lone surrogates, numbers within
- * the range of a double.  Otherwise what is wrong ("unexpected end of text"), *at its offset.
- */
+ * character even when escaped, at most LIMIT_DEPTH levels, no lone surrogates.  Otherwise what
+ * is wrong ("unexpected end of text"), *at its offset. */
 const char *json_fault(const char *text, size_t size, size_t *at);
 
 /* ---- json.c: the only file that knows cJSON. ---- */
@@ -60,6 +59,11 @@ enum json_kind {
 	JSON_ARRAY,
 	JSON_OBJECT
 };
+/* As json_parse(), but numbers beyond a double are let in, as infinity: a client is told in
+ * which field. */
+struct json *json_parse_any(struct arena *arena, const char *text, size_t size);
+bool json_is_finite(const struct json *json); /* whether every number in it is */
+
 enum json_kind json_kind(const struct json *json);
 const char *json_name(const struct json *json); /* of a member of an object; NULL else */
 const struct json *json_first(

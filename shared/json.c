@@ -1,5 +1,6 @@
 /* json.c: JSON texts as values; the only file that knows cJSON. */
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +26,7 @@ static void release(void *item)
 
 /* ---- Reading ---- */
 
-struct json *json_parse(struct arena *arena, const char *text, size_t size)
+struct json *json_parse_any(struct arena *arena, const char *text, size_t size)
 {
 	size_t at;
 	cJSON *item;
@@ -36,6 +37,21 @@ struct json *json_parse(struct arena *arena, const char *text, size_t size)
 	if (item)
 		arena_defer(arena, release, item);
 	return (struct json *)(void *)item;
+}
+
+bool json_is_finite(const struct json *json)
+{
+	for (const cJSON *child = item_of(json)->child; child; child = child->next)
+		if (!json_is_finite(json_of(child)))
+			return false;
+	return json_kind(json) != JSON_NUMBER || isfinite(json_number(json));
+}
+
+struct json *json_parse(struct arena *arena, const char *text, size_t size)
+{
+	struct json *json = json_parse_any(arena, text, size);
+
+	return json && json_is_finite(json) ? json : NULL;
 }
 
 enum json_kind json_kind(const struct json *json)

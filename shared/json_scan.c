@@ -1,13 +1,9 @@
 /* json_scan.c: the strict grammar of JSON, before cJSON sees a byte. */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
-
-/* A shorter number without an exponent is always finite. */
-#define SURELY_FINITE 300
 
 struct name {
 	const char *bytes; /* unescaped */
@@ -81,25 +77,8 @@ static bool read_digits(struct scan *scan)
 	return scan->at > first || unexpected(scan);
 }
 
-static bool is_finite(struct scan *scan, size_t first)
-{
-	/* The names so far came from in front of the number, so it has room behind them. */
-	char *copy = scan->bytes + scan->used;
-	size_t size = scan->at - first;
-
-	memcpy(copy, scan->text + first, size);
-	copy[size] = '\0';
-	if (isfinite(strtod(copy, NULL)))
-		return true;
-	scan->at = first;
-	return fail(scan, "number out of range");
-}
-
 static bool read_number(struct scan *scan)
 {
-	size_t first = scan->at;
-	bool exponent;
-
 	if (peek(scan) == '-')
 		scan->at++;
 	if (peek(scan) == '0')
@@ -111,15 +90,14 @@ static bool read_number(struct scan *scan)
 		if (!read_digits(scan))
 			return false;
 	}
-	exponent = peek(scan) == 'e' || peek(scan) == 'E';
-	if (exponent) {
+	if (peek(scan) == 'e' || peek(scan) == 'E') {
 		scan->at++;
 		if (peek(scan) == '+' || peek(scan) == '-')
 			scan->at++;
 		if (!read_digits(scan))
 			return false;
 	}
-	return (!exponent && scan->at - first < SURELY_FINITE) || is_finite(scan, first);
+	return true;
 }
 
 /* ---- Strings ---- */

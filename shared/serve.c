@@ -152,8 +152,8 @@ static bool read_json(struct request *request, const struct route *route, struct
 
 	if (!empty && !is_json_type(type))
 		return refuse_type(request, reply, type);
-	json = json_parse(request->arena, empty ? "{}" : request->body,
-	                  empty ? 2 : request->body_size);
+	json = json_parse_any(request->arena, empty ? "{}" : request->body,
+	                      empty ? 2 : request->body_size);
 	if (!json)
 		return refuse(request, reply, "parse_error");
 	if (takes_no_cards(request) && holds_card_number(json))

@@ -212,6 +212,17 @@ static struct value check_list(struct walk *walk, const struct field *field,
 	return walk->errors->count > errors ? refusal : (struct value){out.bytes, out.bytes};
 }
 
+/* JSON that is passed on whole, so no field will refuse a number that cannot be written. */
+static struct value check_any(struct walk *walk, const struct json *json, const char *where)
+{
+	const char *raw;
+
+	if (!json_is_finite(json))
+		return refuse(walk, where, "A valid number is required.");
+	raw = json_raw(walk->arena, json, "");
+	return (struct value){raw, raw};
+}
+
 static struct value check_value(struct walk *walk, const struct field *field,
                                 const struct json *json, const char *where)
 {
@@ -223,11 +234,8 @@ static struct value check_value(struct walk *walk, const struct field *field,
 		return check_object(walk, field, json, where);
 	if (field->kind == LIST)
 		return check_list(walk, field, json, where);
-	if (field->kind == ANY) {
-		const char *raw = json_raw(walk->arena, json, "");
-
-		return (struct value){raw, raw};
-	}
+	if (field->kind == ANY)
+		return check_any(walk, json, where);
 	return check_scalar(walk, field, json, where);
 }
 

@@ -18,7 +18,7 @@ static void reset(void)
 /* What the client would see of a body: its canonical form, or "!" and the errors. */
 static const char *outcome(const struct field *shape, const char *text)
 {
-	const struct json *json = json_parse(arena, text, strlen(text));
+	const struct json *json = json_parse_any(arena, text, strlen(text));
 
 	if (!json)
 		return "not JSON";
@@ -55,7 +55,7 @@ static const char *value_of(const char *name)
 /* clang-format off */
 enum {
 	ANY_TEXT, NAMED, LIMITED, PASSWORD_TEXT, MAIL, LINK, LABEL, ID, COUNTER, BELOW, PRICE, FLAG, DAY, MOMENT,
-	PICK, MONEY_CODE, LIST_OF_IDS,
+	PICK, MONEY_CODE, LIST_OF_IDS, WHATEVER,
 };
 
 static const struct field kinds[] = {
@@ -76,6 +76,7 @@ static const struct field kinds[] = {
 	[PICK]          = {"v", CHOICE, .choices = "one two -two"},
 	[MONEY_CODE]    = {"v", CURRENCY},
 	[LIST_OF_IDS]   = {"v", IDS, .max = 3},
+	[WHATEVER]      = {"v", ANY},
 };
 
 #define BLANK      "!This field may not be blank."
@@ -192,6 +193,11 @@ static const struct {
 	{LIST_OF_IDS, "\"1,\"", NO_INTEGER}, {LIST_OF_IDS, "\"1,,2\"", NO_INTEGER}, {LIST_OF_IDS, "\"0\"", NO_INTEGER},
 	{LIST_OF_IDS, "\"-1\"", NO_INTEGER}, {LIST_OF_IDS, "\"1;2\"", NO_INTEGER}, {LIST_OF_IDS, "\"9007199254740992\"", NO_INTEGER},
 	{LIST_OF_IDS, "\"1,2,3,4\"", "!Ensure this field has no more than 3 elements."}, {LIST_OF_IDS, "[1]", NO_STRING},
+
+	{WHATEVER, "{\"a\":[1,true,null,\"x\"]}", "{\"a\":[1,true,null,\"x\"]}"}, {WHATEVER, "1e308", "1e+308"},
+	{WHATEVER, "1e400", NO_NUMBER}, {WHATEVER, "{\"a\":[1,-1e400]}", NO_NUMBER}, {ID, "1e400", NO_INTEGER},
+	{BELOW, "-1e400", NO_INTEGER}, {PRICE, "1e400", NO_NUMBER}, {PRICE, "-1e400", NO_NUMBER}, {FLAG, "1e400", NO_BOOLEAN},
+	{DAY, "1e400", NO_DATE}, {MOMENT, "1e400", NO_TIME}, {ANY_TEXT, "1e400", NO_STRING}, {PICK, "1e400", NO_STRING},
 };
 /* clang-format on */
 
@@ -285,6 +291,9 @@ static const struct {
 	{"5", "!\"non_field_errors\":[\"" DICT "int.\"]"},
 	{"true", "!\"non_field_errors\":[\"" DICT "bool.\"]"},
 	{"\"{}\"", "!\"non_field_errors\":[\"" DICT "str.\"]"},
+	{"1e400", "!\"non_field_errors\":[\"" DICT "float.\"]"},
+	{"{\"items\":1e400,\"id\":1e400,\"x\":1e400}",
+	 "!\"items\":[\"Expected a list of items but got type \\\"float\\\".\"],\"x\":[\"Unknown field.\"]"},
 };
 /* clang-format on */
 
