@@ -408,7 +408,7 @@ keep_address() {
 	expect_status 201
 	local yen
 	yen=$(new_product '{"price":"500","currency":"JPY"}')
-	for expected in '"500"' 500 '"500.0"' '"500.00"'; do
+	for expected in '"500"' 500 500.0; do
 		place "$(lines "$yen" 1 | jq -c ". + {expected_total: $expected}")"
 		expect_status 201
 		expect_json '"\(.total) \(.currency)"' "500 JPY"
@@ -416,9 +416,11 @@ keep_address() {
 	place "$(lines "$yen" 1 | jq -c '. + {expected_total: 499}')"
 	expect_problem 409 price_changed
 	expect_json '"\(.total) \(.currency)"' "500 JPY"
-	place "$(lines "$yen" 1 | jq -c '. + {expected_total: "500.5"}')"
-	expect_problem 400 invalid
-	expect_json '.errors|keys|join(" ")' expected_total
+	for expected in '"500.5"' 500.5 '"500.0"' '"500.00"'; do
+		place "$(lines "$yen" 1 | jq -c ". + {expected_total: $expected}")"
+		expect_problem 400 invalid
+		expect_json '.errors|keys|join(" ")' expected_total
+	done
 	place "$(lines "$cheap" 1)"
 	expect_problem 400 amount_too_small
 	place "$(lines "$free" 1 | jq -c '. + {payment_method: "pm_card_visa"}')"

@@ -56,17 +56,16 @@ BEGIN
 END
 $$;
 
--- '19.99' in USD to 1999; more decimals than the currency has are a 400 under the field.
+-- '19.99' in USD to 1999; more decimals than the currency has, zeros too, are a 400 under the
+-- field.  Bodies are judged in the same words (scalar.c) where they tell their currency.
 CREATE FUNCTION minor_units(amount text, currency text, field text DEFAULT 'price') RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE AS $$
-DECLARE
-  scaled numeric := amount::numeric * 10 ^ decimals(currency);
 BEGIN
-  IF scaled <> trunc(scaled) THEN
+  IF scale(amount::numeric) > decimals(currency) THEN
     PERFORM invalid(field, format('Ensure that there are no more than %s decimal places.',
                                   decimals(currency)));
   END IF;
-  RETURN scaled::bigint;
+  RETURN (amount::numeric * 10 ^ decimals(currency))::bigint;
 END
 $$;
 
