@@ -96,6 +96,9 @@ bool is_time(const char *text); /* RFC 3339, with the offset */
  * why it is refused. */
 const char *scalar_check(struct arena *arena, const struct field *field, const char *text,
                          const char **fault);
+/* The same with MONEY in this currency's decimals; NULL: not known. */
+const char *scalar_check_in(struct arena *arena, const struct field *field, const char *text,
+                            const struct currency *currency, const char **fault);
 
 /* ---- params.c ---- */
 
@@ -116,6 +119,7 @@ struct param *params_find(struct params *params, const char *name); /* NULL: not
 struct errors {
 	struct text text;
 	size_t count;
+	const char *usual_currency; /* of a new row whose body names none; NULL: no new row */
 };
 void errors_add(struct errors *errors, const char *field, const char *message);
 
@@ -129,7 +133,9 @@ const struct field *field_find(const struct field *shape, const char *name); /* 
 
 /* Checks a parsed body (json) against the shape and declares a parameter for every field that
  * is not READ_ONLY, plus "body": the object of the fields sent, canonical, in the shape's order
- * (MONEY as string, INTEGER as number, BOOLEAN as such, the rest as string or null). */
+ * (MONEY as string, INTEGER as number, BOOLEAN as such, the rest as string or null).  Where the
+ * shape has a CURRENCY `currency` and errors a usual one, MONEY has no more decimals than the
+ * body's currency. */
 void shape_check_body(struct arena *arena, const struct field *shape, const struct json *json,
                       struct params *params, struct errors *errors);
 

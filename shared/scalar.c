@@ -21,6 +21,7 @@ struct scalar {
 	struct arena *arena;
 	const struct field *field;
 	const char *text;
+	const struct currency *currency; /* of MONEY; NULL: not known */
 	const char *fault;
 };
 
@@ -260,6 +261,7 @@ static const char *check_integer(struct scalar *scalar)
 
 static const char *check_money(struct scalar *scalar)
 {
+	unsigned most = scalar->currency ? scalar->currency->decimals : DECIMALS_MAX;
 	const char *text = scalar->text + (*scalar->text == '-');
 	size_t whole = strspn(text, DIGITS);
 	bool point = text[whole] == '.';
@@ -273,8 +275,12 @@ static const char *check_money(struct scalar *scalar)
 		text++;
 		whole--;
 	}
-	if (decimals > DECIMALS_MAX)
-		return refused(scalar, "Ensure that there are no more than 3 decimal places.");
+	if (decimals > most)
+		return refused(
+			scalar,
+			arena_printf(scalar->arena,
+		                     "Ensure that there are no more than %u decimal places.",
+		                     most));
 	if (whole > WHOLE_MAX)
 		return refused(
 			scalar,
@@ -334,8 +340,8 @@ static const char *check_time(struct scalar *scalar)
 	                       "YYYY-MM-DDThh:mm:ss[.uuuuuu](Z|+HH:MM|-HH:MM).");
 }
 
-const char *scalar_check(struct arena *arena, const struct field *field, const char *text,
-                         const char **fault)
+const char *scalar_check_in(struct arena *arena, const struct field *field, const char *text,
+                            const struct currency *currency, const char **fault)
 {
 	static const char *(*const checks[])(struct scalar *) = {
 		[TEXT] = check_text,         [EMAIL] = check_email,       [URL] = check_url,
@@ -344,7 +350,7 @@ const char *scalar_check(struct arena *arena, const struct field *field, const c
 		[TIME] = check_time,         [CHOICE] = check_choice,     [IDS] = check_ids,
 		[PASSWORD] = check_password, [COUNTRY] = check_country,
 	};
-	struct scalar scalar = {arena, field, text, NULL};
+	struct scalar scalar = {arena, field, text, currency, NULL};
 	const char *value;
 
 	if (!(field->flags & SECRET))
@@ -352,4 +358,10 @@ const char *scalar_check(struct arena *arena, const struct field *field, const c
 	value = checks[field->kind](&scalar);
 	*fault = scalar.fault;
 	return value;
+}
+
+const char *scalar_check(struct arena *arena, const struct field *field, const char *text,
+                         const char **fault)
+{
+	return scalar_check_in(arena, field, text, NULL, fault);
 }

@@ -167,6 +167,8 @@ static bool check_shape(struct request *request, const struct route *route, stru
 {
 	struct errors errors = {.text.arena = request->arena};
 
+	if (request->method == POST)
+		errors.usual_currency = setting("CURRENCY", "USD");
 	if (route->flags & RAW || !route->accepts)
 		return true;
 	if (request->method == GET || request->method == DELETE)

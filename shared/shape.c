@@ -10,6 +10,7 @@
 struct walk {
 	struct arena *arena;
 	struct errors *errors;
+	const struct currency *currency; /* of all amounts; NULL: not known here */
 };
 
 /* A value that was read: as text, and as the JSON of the canonical body.  Both NULL: refused.
@@ -103,7 +104,8 @@ static struct value check_scalar(struct walk *walk, const struct field *field,
 
 	if (!text && is_texts_kind(field->kind))
 		return refuse(walk, where, "Not a valid string.");
-	value.text = scalar_check(walk->arena, field, text ? text : "other", &fault);
+	value.text = scalar_check_in(walk->arena, field, text ? text : "other", walk->currency,
+	                             &fault);
 	if (!value.text)
 		return refuse(walk, where, fault);
 	value.json = field->kind == INTEGER || field->kind == BOOLEAN
@@ -286,11 +288,29 @@ static const char *check_members(struct walk *walk, const struct field *shape,
 	return walk->errors->count > errors ? NULL : out.bytes;
 }
 
+/* The currency of the amounts of a new row, as far as its body can tell. */
+static const struct currency *currency_of(const struct walk *walk, const struct field *shape,
+                                          const struct json *json)
+{
+	const char *usual = walk->errors->usual_currency, *code = NULL, *fault;
+	const struct field *field = field_find(shape, "currency");
+	const struct json *sent = json_member(json, "currency");
+
+	if (!usual || !field || field->kind != CURRENCY)
+		return NULL;
+	if (!sent)
+		return currency_find(usual);
+	if (json_kind(sent) == JSON_STRING)
+		code = scalar_check(walk->arena, field, json_string(sent), &fault);
+	return code ? currency_find(code) : NULL;
+}
+
 void shape_check_body(struct arena *arena, const struct field *shape, const struct json *json,
                       struct params *params, struct errors *errors)
 {
-	struct walk walk = {arena, errors};
+	struct walk walk = {arena, errors, NULL};
 
+	walk.currency = currency_of(&walk, shape, json);
 	params_declare(params, shape);
 	if (json_kind(json) == JSON_OBJECT)
 		params_set(params, "body", check_members(&walk, shape, json, "", params), true);

@@ -44,14 +44,50 @@ setup() {
 	api POST /api/v1/products/ '{"name":"x","price":"1.999"}'
 	expect_problem 400 invalid
 	expect_json '.errors.price | length' 1
+	expect_json '.errors.price[0]' 'Ensure that there are no more than 2 decimal places.'
 	api POST /api/v1/products/ '{"name":"x","price":"1.5","currency":"JPY"}'
 	expect_problem 400 invalid
+	expect_json '.errors.price[0]' 'Ensure that there are no more than 0 decimal places.'
 	api POST /api/v1/products/ '{"name":"x","price":500,"currency":"JPY"}'
 	expect_status 201
 	expect_json .price 500
 	api POST /api/v1/products/ '{"name":"x","price":"1.250","currency":"KWD"}'
 	expect_status 201
 	expect_json .price 1.250
+}
+
+@test "zeros behind the point are decimals too, wherever a text says an amount" {
+	local product amount price
+	TOKEN=$(staff_token)
+	product=$(new_product '{"price":"20.00","stock_quantity":0}')
+	for amount in '{"price":"20.000"}' '{"price":"500.0","currency":"JPY"}' '{"compare_at_price":"30.000"}'; do
+		api POST /api/v1/products/ "$(jq -c '{name: "x", price: "1"} + .' <<<"$amount")"
+		expect_problem 400 invalid
+		api PATCH "/api/v1/products/$product/" "$amount"
+		expect_problem 400 invalid
+		expect_json '[.errors[][0] | test("no more than [02] decimal places")] | all' true
+	done
+	api POST "/api/v1/products/$product/variants/" '{"price":"20.000"}'
+	expect_problem 400 invalid
+	for price in 20.000 '"20.0"' '"20"'; do
+		api PATCH "/api/v1/products/$product/" "{\"price\":$price}"
+		expect_status 200
+		expect_json .price 20.00
+	done
+}
+
+@test "decimals are told with all that is wrong beside them" {
+	TOKEN=$(staff_token)
+	api POST /api/v1/products/ '{"price":"1.999","stock_quantity":-1,"compare_at_price":2.125,
+		"variants":[{"price":"1.99"},{"price":"1.990"}]}'
+	expect_problem 400 invalid
+	expect_json '.errors | keys | join(" ")' 'compare_at_price name price stock_quantity variants[1].price'
+	expect_json '[.errors[][0] | select(test("decimal"))] | unique | join(" ")' \
+		'Ensure that there are no more than 2 decimal places.'
+	api POST /api/v1/products/ '{"price":"1.999","currency":"KWD"}'
+	expect_json '.errors | keys | join(" ")' name
+	api POST /api/v1/products/ '{"price":"1.5","currency":"JPY"}'
+	expect_json '.errors | keys | join(" ")' 'name price'
 }
 
 @test "skus and slugs are unique" {
