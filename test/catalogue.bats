@@ -379,7 +379,7 @@ explained() {
 		compared=$(psql_owner "SET search_path = products, public; SET track_functions = 'all'; BEGIN;
 			DO \$\$ BEGIN PERFORM find_products('$typed', false); END \$\$;
 			SELECT sum(calls) FROM pg_stat_xact_user_functions WHERE funcname LIKE 'word\_similarity%'")
-		((compared > 0 && compared <= 10000)) || complain "$typed: $compared comparisons"
+		((compared > 0 && compared <= 5000)) || complain "$typed: $compared comparisons"
 	done
 	psql_as products "DELETE FROM products_product WHERE slug LIKE '$word-many-%'"
 }
