@@ -97,7 +97,8 @@ with_alg() {
 	judged
 	[[ $(ledger "[.entries[] | select((.path // \"\") | contains(\"$bait\"))] | length") == 0 ]]
 	# Had anybody asked, the ledger would say so.
-	curl -s -o /dev/null -H "Authorization: Bearer $STRIPE_SECRET_KEY" "$STRIPE_API_BASE/v1/payment_intents/$bait"
+	curl -s -o /dev/null -H "Authorization: Bearer $STRIPE_SECRET_KEY" -H 'Stripe-Version: 2026-07-29.dahlia' \
+		"$STRIPE_API_BASE/v1/payment_intents/$bait"
 	[[ $(ledger "[.entries[] | select((.path // \"\") | contains(\"$bait\"))] | length") != 0 ]]
 }
 
