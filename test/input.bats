@@ -315,7 +315,8 @@ END
 
 # ---- Card numbers.
 
-# Bodies that hold one, in as many places; what must not be found in any log is 4242 and the like.
+# Bodies that hold one, in as many places; what must not be found in an answer or a log is 4242
+# and the like (an id of chance would do it, so requests bring their own).
 card_cases() { # PATH
 	local place
 	while read -r place; do echo "400 card_number_refused !4242 | POST $1 | | $place"; done <<'END'
@@ -353,7 +354,7 @@ END
 		card_cases /api/v1/orders/
 		card_cases /api/v1/payments/process/
 		card_cases /api/v1/payments/1/refund/
-	} | as_staff judge
+	} | as_staff judge X-Request-ID:card "traceparent:00-$(printf 'a%.0s' {1..32})-$(printf 'b%.0s' {1..16})-00"
 	as_staff judge <<'END'
 400 invalid | POST /api/v1/orders/ | | {"shipping_address":{"phone":"4242424242424242","postal_code":"4242 4242 4242 4242"},"items":1}
 400 invalid | POST /api/v1/orders/ | | {"tracking_number":"4242424242424242"}
