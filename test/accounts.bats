@@ -309,6 +309,21 @@ while_another() {
 	[[ $(of_user 'count(*)' users_saveditem) == 2 ]]
 }
 
+@test "an item that is saved again waits for nobody and writes nothing" {
+	local version
+	mine POST saved-items/ '{"product_id":7}'
+	expect_status 201
+	version=$(psql_as users "SELECT ctid, xmin FROM users.auth_user WHERE id = $user")
+	hold users "UPDATE auth_user SET last_login = last_login WHERE id = $user"
+	mine POST saved-items/ '{"product_id":7}'
+	expect_status 200
+	printf 'ROLLBACK; \\q\n' >&"${HOLDER[1]}"
+	wait "$holder"
+	mine POST saved-items/ '{"product_id":7}'
+	expect_status 200
+	[[ $(psql_as users "SELECT ctid, xmin FROM users.auth_user WHERE id = $user") == "$version" ]]
+}
+
 @test "an account holds a thousand saved items" {
 	psql_as users "INSERT INTO users.users_saveditem (user_id, product_id)
 		SELECT $user, n FROM generate_series(1, 999) n"

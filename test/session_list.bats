@@ -163,9 +163,11 @@ holds_lock() {
 	old=$(es256 "$header" "$(payload "{\"iat\":$((now - 870))}")")
 	new=$(es256 "$header" "$(payload "{\"iat\":$((now - 800))}")")
 	[[ $(status_as_cgi cart "$old" STATE_FOLDER="$folder") == 200 ]]
-	psql_as users "INSERT INTO users.session_family (user_id, client, ended_at)
-		SELECT id, 'many', now() - interval '14 minutes' FROM users.auth_user, generate_series(1, 30001)
-		WHERE email = '$email'"
+	psql_as users "WITH many AS (
+			INSERT INTO users.session_family (user_id, client, ended_at)
+			SELECT id, 'many', now() - interval '14 minutes' FROM users.auth_user, generate_series(1, 30001)
+			WHERE email = '$email' RETURNING id)
+		INSERT INTO users.refresh_token (jti_hash, family_id) SELECT id, id FROM many"
 	rm "$folder/cart.sessions"
 	[[ $(status_as_cgi cart "$old" STATE_FOLDER="$folder") == 401 ]]
 	[[ $(status_as_cgi cart "$new" STATE_FOLDER="$folder") == 200 ]]

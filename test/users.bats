@@ -606,6 +606,115 @@ change() {
 	expect_problem 401 no_active_account
 }
 
+# ---- While others are at it.
+
+# held_while SQL COMMAND...: calls the command while a transaction that did this is still open.
+held_while() {
+	hold users "$1"
+	shift
+	("$@" && echo "$status" >"$BATS_TEST_TMPDIR/status" && echo "$body" >"$BATS_TEST_TMPDIR/body") &
+	let_go users
+	wait $!
+	status=$(cat "$BATS_TEST_TMPDIR/status") body=$(cat "$BATS_TEST_TMPDIR/body")
+}
+
+# The SQL that changes this account's profile to EMAIL, FIRST-NAME, PHONE.
+changes() {
+	echo "SELECT change_account($(of_account id), '$1', '$2', NULL, '$3', NULL)"
+}
+
+# never_locked COMMAND...: whether nobody had to wait for the account's row while it ran.
+never_locked() {
+	local running looks=0
+	("$@" && echo "$status" >"$BATS_TEST_TMPDIR/status") &
+	running=$!
+	while kill -0 $running 2>/dev/null; do
+		psql_as users "SELECT FROM users.auth_user WHERE email = '$email' FOR UPDATE NOWAIT" >/dev/null || return
+		looks=$((looks + 1))
+	done
+	wait $running
+	status=$(cat "$BATS_TEST_TMPDIR/status")
+	((looks > 3)) || complain "looked only $looks times"
+}
+
+@test "whoever tries passwords with a token keeps nobody from the account" {
+	join
+	local TOKEN=$(json .access)
+	# So much work that the comparison is seen.
+	psql_as users "UPDATE users.auth_user SET password = 'pbkdf2_sha256\$4000000\$salt\$' || repeat('A', 43) || '='
+		WHERE email = '$email'"
+	never_locked change wrong 'another horse'
+	[[ $status == 400 ]]
+	never_locked api PATCH $AUTH/profile/ "{\"email\":\"x$email\",\"current_password\":\"wrong\"}"
+	[[ $status == 400 ]]
+	[[ $(psql_as users "SELECT count(*) FROM users.failed_sign_in WHERE account = 'user $(of_account id)'") == 2 ]]
+}
+
+@test "a password that is changed while it is compared is not changed by it" {
+	join
+	local TOKEN=$(json .access) hash
+	held_while "UPDATE auth_user SET password = '!' WHERE email = '$email'" change "$PASSWORD" 'another horse'
+	[[ $status == 400 && $(json '.errors | keys | tostring') == '["old_password"]' && $(of_account password) == '!' ]]
+	[[ $(psql_as users "SELECT count(*) FROM users.failed_sign_in WHERE account = 'user $(of_account id)'") == 1 ]]
+	# The same one, hashed anew.
+	email=x$email join
+	hash=$(psql_as users "SELECT password FROM users.auth_user WHERE email = 'x$email'")
+	psql_as users "UPDATE users.auth_user SET password = 'argon2\$argon2id\$v=19\$m=512,t=2,p=2\$c2Vhc2FsdDg\$ulHaTNXMrgZA9lLEf9wMjw'
+		WHERE email = '$email'"
+	held_while "UPDATE auth_user SET password = '$hash' WHERE email = '$email'" change "$PASSWORD" 'another horse'
+	[[ $status == 204 ]]
+	TOKEN='' sign_in "$email" 'another horse'
+	expect_status 200
+}
+
+@test "an address is proven by the password of now, and a proof is for one address" {
+	join
+	local TOKEN=$(json .access) old=$email
+	held_while "UPDATE auth_user SET password = '!' WHERE email = '$email'" \
+		api PATCH $AUTH/profile/ "{\"email\":\"x$email\",\"current_password\":\"$PASSWORD\"}"
+	expect_status 400
+	expect_json .errors.current_password[0] 'Invalid password.'
+	# What needed no proof when it was looked at does now.
+	held_while "$(changes "y$email" Zoe 1)" api PATCH $AUTH/profile/ "{\"email\":\"$email\",\"first_name\":\"Ann\"}"
+	expect_status 400
+	expect_json .errors.current_password[0] 'This field is required.'
+	email=y$old
+	[[ $(of_account first_name) == Zoe ]]
+}
+
+@test "changes to different parts of a profile at once are all kept" {
+	join
+	local TOKEN=$(json .access)
+	held_while "$(changes "$email" Zoe 12)" api PATCH $AUTH/profile/ '{"last_name":"Lee"}'
+	expect_status 200
+	expect_json '[.first_name, .last_name, .phone] | join(" ")' 'Zoe Lee 12'
+	held_while "$(changes "$email" Kim 34)" \
+		api PATCH $AUTH/profile/ "{\"email\":\"x$email\",\"current_password\":\"$PASSWORD\"}"
+	expect_status 200
+	expect_json '[.email, .first_name, .phone] | join(" ")' "x$email Kim 34"
+}
+
+@test "If-Match holds for a profile that is changed while a password is compared" {
+	join
+	local TOKEN=$(json .access) tag wanted proof
+	proof="{\"email\":\"x$email\",\"current_password\":\"$PASSWORD\"}"
+	for wanted in '{"first_name":"Ann"}' "$proof"; do
+		api GET $AUTH/profile/
+		tag=$(header ETag)
+		held_while "$(changes "$email" Zoe "$(random 4)")" api PATCH $AUTH/profile/ "$wanted" -H "If-Match: $tag"
+		expect_status 412
+		expect_json .code precondition_failed
+		[[ $(of_account "email || first_name") == "${email}Zoe" ]]
+	done
+	held_while "$(changes "$email" Kim 5)" api PATCH $AUTH/profile/ "$proof" -H 'If-Match: *'
+	expect_status 200
+	expect_json '[.email, .first_name, .phone] | join(" ")' "x$email Kim 5"
+	email=x$email
+	api GET $AUTH/profile/
+	api PATCH $AUTH/profile/ "{\"email\":\"x$email\",\"current_password\":\"$PASSWORD\"}" -H "If-Match: $(header ETag)"
+	expect_status 200
+}
+
 # ---- Verify and log out.
 
 # verify TOKEN
@@ -730,6 +839,23 @@ log_out() {
 	expect_status 200
 	sign_in "$email" "$PASSWORD"
 	expect_status 200
+}
+
+@test "siblings do not hear of sessions whose last access token has expired" {
+	join
+	local refresh=$(json .refresh) family
+	family=$(claim "$refresh" .fam)
+	# Of several tokens the last counts.
+	psql_as users "INSERT INTO users.refresh_token (jti_hash, family_id, issued_at)
+		SELECT gen_random_uuid(), '$family', now() - n * interval '1 day' FROM generate_series(1, 3) n"
+	psql_as users "UPDATE users.auth_user SET is_active = false WHERE email = '$email'"
+	siblings_hear_of "$refresh"
+	psql_as users "UPDATE users.refresh_token SET issued_at = now() - interval '15 minutes 30 seconds'
+		WHERE family_id = '$family' AND issued_at > now() - interval '1 hour'"
+	siblings_hear_of "$refresh"
+	psql_as users "UPDATE users.refresh_token SET issued_at = now() - interval '16 minutes 1 second'
+		WHERE family_id = '$family' AND issued_at > now() - interval '1 hour'"
+	! siblings_hear_of "$refresh" || return 1
 }
 
 @test "siblings hear of the sessions of accounts that are gone, too" {

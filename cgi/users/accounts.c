@@ -5,6 +5,7 @@
 #include "parts.h"
 
 #define USERNAME_MAX 150
+#define TRIES 3 /* to change an account that others change meanwhile */
 
 const char *add_error(struct request *request, const char *errors, const char *field,
                       const char *message)
@@ -92,6 +93,29 @@ struct reply register_account(struct request *request)
 	return open_session(request, 201);
 }
 
+/* ---- Changes ---- */
+
+/* False: *reply says what failed, or that the account is gone. */
+static bool read_account(struct request *request, struct row **account, struct reply *reply)
+{
+	if (!fetch(request, &sql_get_account, account))
+		*reply = *request->failure;
+	else if (!*account)
+		*reply = problem(request, "not_found");
+	else
+		return true;
+	return false;
+}
+
+/* The same, and nobody else changes it until the transaction ends. */
+static bool lock_account(struct request *request, struct row **account, struct reply *reply)
+{
+	if (run(request, &sql_lock_account))
+		return read_account(request, account, reply);
+	*reply = *request->failure;
+	return false;
+}
+
 /* ---- Profile ---- */
 
 static bool is_future(const char *date)
@@ -108,9 +132,10 @@ static bool is_future(const char *date)
  * what is wrong with the proof. */
 static const char *proof_fault(struct request *request, const struct row *account)
 {
-	const char *given = param(request, "current_password");
+	const char *email = param(request, "email"),
+		   *given = param(request, "current_password");
 
-	if (!strcmp(param(request, "email"), column(account, "email")))
+	if (!email || !strcmp(email, column(account, "email")))
 		return NULL;
 	if (!given)
 		return "This field is required.";
@@ -133,59 +158,107 @@ static struct reply refuse_changes(struct request *request, const char *proof, b
 	return reply_errors(request, errors);
 }
 
-struct reply change_profile(struct request *request)
+/* Whether the account as it was seen may be changed like this; false: *reply says why not. */
+static bool may_change(struct request *request, const struct row *seen, struct reply *reply)
+{
+	const char *proof = proof_fault(request, seen);
+	bool unborn = is_future(param(request, "date_of_birth"));
+
+	if (!proof && !unborn)
+		return true;
+	*reply = refuse_changes(request, proof, unborn);
+	return false;
+}
+
+/* What was not sent stays as it is. */
+static struct reply write_profile(struct request *request, const struct row *account)
 {
 	static const char *const kept[] = {"email", "first_name", "last_name", "phone",
 	                                   "date_of_birth"};
-	struct row *account;
 
-	if (!fetch(request, &sql_lock_account, &account))
-		return *request->failure;
-	if (!account)
-		return problem(request, "not_found");
 	for (size_t i = 0; i < COUNT(kept); i++)
 		if (request->method == PATCH && !has_param(request, kept[i]))
 			set_param(request, kept[i], column(account, kept[i]));
-
-	const char *proof = proof_fault(request, account);
-	bool unborn = is_future(param(request, "date_of_birth"));
-
-	if (proof || unborn)
-		return refuse_changes(request, proof, unborn);
 	if (!run(request, &sql_change_account))
 		return *request->failure;
 	return answer(request, &sql_show_profile);
 }
 
+static bool same(const struct row *one, const struct row *other, const char *name)
+{
+	return !strcmp(column(one, name), column(other, name));
+}
+
+/* Nobody waits for a password to be compared: the row is locked afterwards.  If the proof was
+ * one for another address or password, all is done once more, by then under the lock. */
+struct reply change_profile(struct request *request)
+{
+	struct row *seen, *account;
+	struct reply reply;
+
+	if (!read_account(request, &account, &reply))
+		return reply;
+	do {
+		seen = account;
+		if (!may_change(request, seen, &reply) ||
+		    !lock_account(request, &account, &reply))
+			return reply;
+	} while (!same(seen, account, "email") || !same(seen, account, "password"));
+	return write_profile(request, account);
+}
+
 /* ---- Password ---- */
 
-struct reply change_password(struct request *request)
+static struct reply refuse_old_password(struct request *request)
 {
-	const char *password = param(request, "new_password");
-	struct row *account;
-
-	if (!fetch(request, &sql_lock_account, &account))
+	if (!record_failure(request, "", param(request, "user_id")))
 		return *request->failure;
-	if (!account)
-		return problem(request, "not_found");
-	if (!password_matches(param(request, "old_password"), column(account, "password")))
-		return record_failure(request, "", param(request, "user_id"))
-		               ? problem_field(request, "old_password",
-		                               "Your old password was entered incorrectly. "
-		                               "Please enter it again.")
-		               : *request->failure;
+	return problem_field(request, "old_password",
+	                     "Your old password was entered incorrectly. "
+	                     "Please enter it again.");
+}
 
+/* Whether both passwords will do, the old one and the new; false: *reply says which does not.
+ */
+static bool passwords_fit(struct request *request, const struct row *account,
+                          struct reply *reply)
+{
+	const char *password = param(request, "new_password"), *name;
 	const struct names names = {column(account, "username"), column(account, "email"),
 	                            column(account, "first_name"),
 	                            column(account, "last_name")};
-	const char *name = resembled(request, password, &names);
 
-	if (name)
-		return too_similar(request, "new_password", name);
+	if (!password_matches(param(request, "old_password"), column(account, "password")))
+		*reply = refuse_old_password(request);
+	else if ((name = resembled(request, password, &names)))
+		*reply = too_similar(request, "new_password", name);
+	else
+		return true;
+	return false;
+}
 
-	set_param(request, "hash", hash_password(request->arena, password));
-	set_param(request, "family", request->caller.family);
-	if (!run(request, &sql_change_password))
-		return *request->failure;
-	return reply_empty(204);
+/* As in sign_in(), no transaction is open while passwords are hashed, and what is written
+ * counts only if the old one is still what it was. */
+struct reply change_password(struct request *request)
+{
+	struct row *account, *changed = NULL;
+	const char *hash = NULL;
+	struct reply reply;
+
+	for (int attempt = 0; !changed && attempt < TRIES; attempt++) {
+		if (!read_account(request, &account, &reply))
+			return reply;
+		if (!commit(request))
+			return *request->failure;
+		if (!passwords_fit(request, account, &reply))
+			return reply;
+		if (!hash)
+			hash = hash_password(request->arena, param(request, "new_password"));
+		set_param(request, "old_hash", column(account, "password"));
+		set_param(request, "hash", hash);
+		set_param(request, "family", request->caller.family);
+		if (!fetch(request, &sql_change_password, &changed))
+			return *request->failure;
+	}
+	return changed ? reply_empty(204) : problem(request, "contended");
 }

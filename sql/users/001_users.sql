@@ -46,7 +46,8 @@ CREATE TABLE refresh_token (
   successor  text        CONSTRAINT successor_taken UNIQUE, -- jti_hash of the next in the family
   CONSTRAINT successor_of_used CHECK ((used_at IS NULL) = (successor IS NULL))
 );
-CREATE INDEX ON refresh_token (family_id);
+CREATE INDEX ON refresh_token (family_id, issued_at);
+CREATE INDEX ON refresh_token (issued_at);
 
 -- Kept for a day, to hold back those who try passwords.
 CREATE TABLE failed_sign_in (

@@ -142,12 +142,16 @@ BEGIN
 END
 $$;
 
--- location is null for an item that was there already.
+-- location is null for an item that was there already, which costs no lock.
 CREATE FUNCTION save_item(p_user_id bigint, p_product_id bigint, OUT item json, OUT location text)
 LANGUAGE plpgsql AS $$
 DECLARE
   saved bigint;
 BEGIN
+  SELECT s.json INTO item FROM saved_item s WHERE s.user_id = p_user_id AND s.product_id = p_product_id;
+  IF FOUND THEN
+    RETURN;
+  END IF;
   PERFORM lock_belongings(p_user_id);
   SELECT s.json INTO item FROM saved_item s WHERE s.user_id = p_user_id AND s.product_id = p_product_id;
   IF FOUND THEN

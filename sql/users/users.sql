@@ -60,21 +60,27 @@ SELECT known, changed, sessions FROM set_active(:email, :is_active::boolean);
 -- name: show_profile :json
 SELECT json FROM account WHERE id = :user_id::bigint;
 
--- name: lock_account :row
+-- name: get_account :row
 SELECT u.email, u.username, u.password, u.first_name, u.last_name, p.phone, p.date_of_birth
   FROM auth_user u LEFT JOIN users_profile p ON p.user_id = u.id
- WHERE u.id = :user_id::bigint
-   FOR NO KEY UPDATE OF u;
+ WHERE u.id = :user_id::bigint;
+
+-- name: lock_account :none
+-- Alone: whoever waits for a row and reads another by the same statement reads that as it was before.
+SELECT id FROM auth_user WHERE id = :user_id::bigint FOR NO KEY UPDATE;
 
 -- name: change_account :none
 SELECT change_account(:user_id::bigint, :email, :first_name, :last_name, :phone,
                       :date_of_birth::date);
 
--- name: change_password :none
+-- name: change_password :row
+-- Unless it is another than when the old one was compared.
 WITH changed AS (
-  UPDATE auth_user SET password = :hash WHERE id = :user_id::bigint RETURNING id
+  UPDATE auth_user SET password = :hash
+   WHERE id = :user_id::bigint AND password = :old_hash
+  RETURNING id
 )
-SELECT end_sessions(c.id, family_of(:family)) FROM changed c;
+SELECT c.id, end_sessions(c.id, family_of(:family)) FROM changed c;
 
 -- name: show_user :json
 -- For siblings: who an order is for, and where it goes.
@@ -87,7 +93,8 @@ SELECT json_build_object(
  WHERE u.id = :id::bigint;
 
 -- name: list_ended_sessions :json
--- Older ones need no list: their access tokens have expired, even by a clock that is a minute slow.
+-- Older ones need no list, nor do those that were last refreshed before: their access tokens have
+-- expired, even by a clock that is a minute slow.
 -- What is too much for an answer is told by the time of the newest left out: no access token issued
 -- until then is to be believed.  `since` is for the next question: who ended a session says so
 -- before his transaction commits.
@@ -95,6 +102,8 @@ WITH ended AS (
   SELECT f.id, f.ended_at, row_number() OVER (ORDER BY f.ended_at DESC, f.id) AS place
     FROM session_family f
    WHERE f.ended_at >= greatest(:since::timestamptz, now() - interval '16 minutes')
+     AND EXISTS (SELECT FROM refresh_token t
+                  WHERE t.family_id = f.id AND t.issued_at >= now() - interval '16 minutes')
    ORDER BY f.ended_at DESC, f.id
    LIMIT 30001
 )
