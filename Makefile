@@ -59,7 +59,7 @@ format: ## lay out the C sources
 	@$(INSTALL) check
 	clang-format -i $(FORMATTED)
 
-lint: ## layering, banned words, size budgets, scripts, configuration files
+lint: ## layering, banned functions, size budgets, scripts, configuration files
 	@$(INSTALL) build run check
 	@$(COMPILE) programs
 	@sh .ci/lint
@@ -72,7 +72,7 @@ check-sql: ## prepare every named query against a freshly migrated database
 	@$(INSTALL) build run test
 	+@TESTS=check-sql SERVERS=nginx bash test/run
 
-asan: ## the end-to-end tests under lighttpd with address and undefined sanitizers
+asan: ## all tests, under lighttpd and with the address and undefined-behaviour sanitizers
 	@$(INSTALL) build run test
 	+@SANITIZE=1 BUILD=build/asan SERVERS=lighttpd bash test/run
 
@@ -82,12 +82,10 @@ clean: ## remove what was built
 # ---- Sources. A service is one file cgi/NAME.c or one folder cgi/NAME/.
 
 service-sources = $(wildcard cgi/$(1).c cgi/$(1)/*.c)
-PRESENT := $(foreach name,$(SERVICES),$(if $(call service-sources,$(name)),$(name)))
 
 SHARED     := $(wildcard shared/*.c)
 CLI        := $(wildcard cli/*.c)
 UNITS      := $(wildcard test/unit/unit_*.c)
-CHECK_SQL  := $(wildcard test/check_sql.c)
 SQL_SHARED := $(wildcard sql/shared/*.sql)
 FORMATTED  := $(wildcard $(foreach folder,cgi cgi/* cli shared test test/unit test/standin,\
                 $(folder)/*.c $(folder)/*.h))
@@ -96,9 +94,8 @@ LIBRARY      := $(BUILD)/libarnova.a
 SQL_OBJECTS  := $(SERVICES:%=$(BUILD)/obj/sql/%.o)
 SQL_HEADERS  := $(BUILD)/sql/shared.h $(SERVICES:%=$(BUILD)/sql/%.h) $(BUILD)/sql/migrations.h
 UNIT_TESTS   := $(patsubst test/unit/unit_%.c,$(BUILD)/test/unit_%,$(UNITS))
-STANDIN      := $(if $(wildcard test/standin/standin.mk),$(BUILD)/stripe-standin)
-PROGRAMS     := $(PRESENT:%=$(BUILD)/%.fcgi) $(STANDIN) $(if $(CLI),$(BUILD)/arnova)
-TEST_PROGRAMS := $(UNIT_TESTS) $(if $(CHECK_SQL),$(BUILD)/test/check_sql) $(BUILD)/test/fastcgi_client
+PROGRAMS     := $(SERVICES:%=$(BUILD)/%.fcgi) $(BUILD)/stripe-standin $(BUILD)/arnova
+TEST_PROGRAMS := $(UNIT_TESTS) $(BUILD)/test/check_sql $(BUILD)/test/fastcgi_client
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
@@ -124,7 +121,7 @@ LINK = $(call say,link)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filte
 
 # ---- Programs.
 
--include test/standin/standin.mk
+include test/standin/standin.mk
 
 .PHONY: programs tests analysed
 programs: $(PROGRAMS)
@@ -135,12 +132,12 @@ define service
 $(BUILD)/$(1).fcgi: $(call object,$(call service-sources,$(1))) $(BUILD)/obj/sql/$(1).o $(LIBRARY)
 	$$(LINK)
 endef
-$(foreach name,$(PRESENT),$(eval $(call service,$(name))))
+$(foreach name,$(SERVICES),$(eval $(call service,$(name))))
 
 $(BUILD)/arnova: $(call object,$(CLI)) $(SQL_OBJECTS) $(BUILD)/obj/sql/migrations.o $(LIBRARY)
 	$(LINK)
 
-$(BUILD)/test/check_sql: $(call object,$(CHECK_SQL)) $(SQL_OBJECTS) \
+$(BUILD)/test/check_sql: $(call object,test/check_sql.c) $(SQL_OBJECTS) \
                          $(BUILD)/obj/sql/migrations.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(LINK)
