@@ -95,7 +95,7 @@ service_settings() {
 	setting RESERVATION_SECONDS 900
 	setting RATE_LIMIT on
 	setting TRUSTED_PROXIES ""
-	for name in JWT_AUDIENCE JWT_SECRET JWT_ALGORITHM STATE_FOLDER REDIS_URL AMQP_URL; do
+	for name in JWT_AUDIENCE JWT_SECRET JWT_ALGORITHM STATE_FOLDER; do
 		[ -z "$(value_of $name)$(former $name)" ] || setting $name ""
 	done
 }
