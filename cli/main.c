@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli.h"
 
@@ -35,15 +34,13 @@ struct request *cli_request(void)
 	static struct arena *arena;
 	static struct private private;
 	static struct request request;
-	struct timespec now;
 
 	db_rollback();
 	if (!arena)
 		arena = arena_new();
 	arena_reset(arena);
 	memset(&private, 0, sizeof(private));
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	private.started_us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+	private.started_us = now_us();
 	private.deadline_us = private.started_us + DEADLINE_US;
 	private.headers.arena = arena;
 	private.origin = private.query = "";

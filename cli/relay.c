@@ -41,10 +41,7 @@ static void catch_signals(void)
 
 static int64_t now_ms(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	return now_us() / 1000;
 }
 
 static void wait_ms(long ms)

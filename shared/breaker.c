@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -37,14 +36,6 @@ struct breaker {
 static struct breaker *breakers; /* one for each sibling; NULL: all is tried always */
 static int probes = -1;          /* the file, whose byte n is held by who tries sibling n */
 static bool probing[SERVICES];   /* we do */
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* Without the file there are no breakers, which costs patience and nothing else. */
 void breakers_configure(struct arena *arena)
@@ -80,7 +71,7 @@ static bool lock_probe(enum service service, short type)
 bool breaker_is_open(enum service service)
 {
 	int64_t opened = breakers ? atomic_load(&breakers[service].opened_ms) : 0;
-	int64_t age = now_ms() - opened;
+	int64_t age = boot_ms() - opened;
 
 	return opened && age >= 0 && age < REST_MS;
 }
@@ -128,7 +119,7 @@ static bool mostly_bad(struct breaker *breaker, int64_t second)
 static void set_open(enum service service, bool open)
 {
 	struct breaker *breaker = &breakers[service];
-	bool was_open = atomic_exchange(&breaker->opened_ms, open ? now_ms() : 0) != 0;
+	bool was_open = atomic_exchange(&breaker->opened_ms, open ? boot_ms() : 0) != 0;
 
 	if (!open)
 		for (size_t i = 0; i < WINDOW; i++)
@@ -150,7 +141,7 @@ void breaker_tell(enum service service, enum health health)
 	}
 
 	struct breaker *breaker = &breakers[service];
-	int64_t second = now_ms() / 1000;
+	int64_t second = boot_ms() / 1000;
 	struct bucket *bucket = bucket_of(breaker, second);
 
 	atomic_fetch_add(health == WELL ? &bucket->good : &bucket->bad,

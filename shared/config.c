@@ -12,18 +12,18 @@ void settings_load(void)
 {
 	size_t count = 0;
 
-	while (environ[count])
-		count++;
 	if (settings)
 		return;
+	while (environ[count])
+		count++;
 	settings = calloc(count + 1, sizeof(*settings));
-	for (size_t i = 0; settings && i < count; i++) {
+	if (!settings)
+		die("could not read the settings: out of memory");
+	for (size_t i = 0; i < count; i++) {
 		settings[i] = strdup(environ[i]);
 		if (!settings[i])
-			die("out of memory");
+			die("could not read the settings: out of memory");
 	}
-	if (!settings)
-		die("out of memory");
 }
 
 const char *setting(const char *name, const char *fallback)

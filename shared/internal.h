@@ -311,6 +311,8 @@ bool authorise(struct request *request, const struct route *route, struct reply 
 
 /* ---- state.c ---- */
 
+int64_t boot_ms(void); /* CLOCK_BOOTTIME: for times in files that may outlive their writers */
+
 #define LIMIT_STATE_PATH 512
 #define LIMIT_STATE_NAME 32
 

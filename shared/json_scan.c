@@ -141,21 +141,31 @@ static char *put_utf8(char *out, long code)
 	return out;
 }
 
+/* The second half of a character beyond U+FFFF, "\uDC00" to "\uDFFF"; -1: it is not there. */
+static long read_low_surrogate(struct scan *scan)
+{
+	long low;
+
+	if (scan->size - scan->at < 6 || memcmp(scan->text + scan->at, "\\u", 2) != 0)
+		return -1;
+	scan->at += 2;
+	low = read_hex(scan);
+	return low >= 0xDC00 && low <= 0xDFFF ? low : -1;
+}
+
 /* After "\u". */
 static char *read_code(struct scan *scan, char *out)
 {
-	long code = read_hex(scan), low;
+	long code = read_hex(scan);
 
 	if (code < 0) {
 		unexpected(scan);
 	} else if (!code) {
 		fail(scan, "NUL character in a string");
 	} else if (code >= 0xD800 && code <= 0xDFFF) {
-		low = code < 0xDC00 && scan->size - scan->at >= 6 &&
-		                      !memcmp(scan->text + scan->at, "\\u", 2)
-		              ? (scan->at += 2, read_hex(scan))
-		              : -1;
-		if (low < 0xDC00 || low > 0xDFFF)
+		long low = code < 0xDC00 ? read_low_surrogate(scan) : -1;
+
+		if (low < 0)
 			fail(scan, "lone surrogate in a string");
 		code = 0x10000 + (code - 0xD800) * 0x400 + (low - 0xDC00);
 	}
@@ -341,8 +351,11 @@ const char *json_fault(const char *text, size_t size, size_t *at)
 		while (read_value(&scan))
 			;
 	} while (!scan.fault && read_end(&scan));
-	if (!scan.fault && (skip_space(&scan), scan.at < size))
-		fail(&scan, "unexpected text after the value");
+	if (!scan.fault) {
+		skip_space(&scan);
+		if (scan.at < size)
+			fail(&scan, "unexpected text after the value");
+	}
 	free(scan.names);
 	free(scan.bytes);
 	*at = scan.at;

@@ -31,6 +31,7 @@ uint64_t query_variant(const struct request *request, const struct query *query)
 struct variant *variant_place(struct variants *variants, const struct query *query,
                               uint64_t mask)
 {
+	/* The factor, 2^64 by the golden ratio, spreads masks that differ in a few bits. */
 	size_t at =
 		((uintptr_t)query / 16 + (size_t)(mask * UINT64_C(0x9E3779B97F4A7C15) >> 40)) %
 		VARIANT_PLACES;

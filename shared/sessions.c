@@ -24,18 +24,10 @@ static struct session_list *known; /* NULL: nothing yet */
 
 /* ---- Time ---- */
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Whether a moment lies in the last so many milliseconds; 0 is never. */
 static bool within(int64_t moment, int64_t span)
 {
-	int64_t age = now_ms() - moment;
+	int64_t age = boot_ms() - moment;
 
 	return moment && age >= 0 && age < span;
 }
@@ -101,7 +93,7 @@ static struct session_list *list_with(const struct session_list *base, const str
 
 static bool renew(struct request *request, bool whole)
 {
-	int64_t asked = now_ms();
+	int64_t asked = boot_ms();
 	struct response response = ask_users(request, whole ? "" : known->since);
 
 	if (response.status != 200 || !response.json)
@@ -126,7 +118,7 @@ static void fail(struct request *request)
 	if (!failed_at())
 		log_event("warn", "could not ask users which sessions have ended",
 		          "\"http.request.id\":%s", json_quote(request->arena, request->id));
-	session_record_failure(request->arena, now_ms());
+	session_record_failure(request->arena, boot_ms());
 }
 
 /* ---- What is known ---- */
@@ -145,7 +137,7 @@ static bool is_done(struct request *request)
 
 static void keep_up(struct request *request)
 {
-	int64_t begun = now_ms();
+	int64_t begun = boot_ms();
 
 	if (list_within(FRESH) || is_done(request))
 		return;

@@ -20,10 +20,11 @@ static struct reply raised(struct request *request, const char *state, const cha
  */
 static const char *key_field(struct arena *arena, const char *constraint, const char *table)
 {
-	size_t prefix = strlen(table) + 1, size = strlen(constraint);
+	size_t before = strlen(table) + strlen("_"), after = strlen("_fkey");
+	size_t size = strlen(constraint);
 
-	if (size > prefix + 5 && !strncmp(constraint, table, prefix - 1))
-		return arena_copy(arena, constraint + prefix, size - prefix - 5);
+	if (size > before + after && !strncmp(constraint, table, strlen(table)))
+		return arena_copy(arena, constraint + before, size - before - after);
 	return constraint;
 }
 

@@ -5,13 +5,23 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "internal.h"
 
 static char prefix[LIMIT_STATE_PATH];
 
-/* What the paths of this shop's files begin with. */
+int64_t boot_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* What the paths of this shop's files begin with.  In /dev/shm, which all share, they name the
+ * user and, by its address, the shop: one user may run several. */
 static const char *folder_prefix(struct arena *arena)
 {
 	const char *folder = setting("STATE_FOLDER", NULL), *var = setting("VAR", NULL);

@@ -11,14 +11,6 @@ void print_routes(const struct service_definition *definition)
 		       definition->routes[i].path);
 }
 
-static bool declares(const struct field *fields, const char *name)
-{
-	for (; fields && fields->name; fields++)
-		if (!strcmp(fields->name, name))
-			return true;
-	return false;
-}
-
 static bool supplies(const struct route *route, const char *name)
 {
 	static const char *const always[] = {"user_id",    "asked_user_id", "is_staff",
@@ -34,11 +26,10 @@ static bool supplies(const struct route *route, const char *name)
 			return true;
 	if (in_path && in_path[-1] == ':' && in_path[strlen(name)] == '/')
 		return true;
-	return declares(route->accepts, name);
+	return route->accepts && field_find(route->accepts, name);
 }
 
-/* A typo in SQL or in a table stops the program at its start, not in production.  What `show`
- * reads may come from the row that was written, which only a run can tell. */
+/* What `show` reads may come from the row that was written, which only a run can tell. */
 void check_routes(const struct service_definition *service)
 {
 	for (size_t i = 0; i < service->count; i++) {
