@@ -45,7 +45,6 @@ static const struct field shipped_items[] = {
 	{"created_at", TIME,    READ_ONLY}, \
 	{"updated_at", TIME,    READ_ONLY}
 
-
 static const struct field category_query[] = {
 	PAGE_FIELDS,
 	{"tree",     BOOLEAN},

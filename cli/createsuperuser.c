@@ -1,4 +1,4 @@
-/* createsuperuser.c: the verb that makes the first account of staff. */
+/* createsuperuser.c: the verb that creates a staff account. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -18,9 +18,9 @@ struct verb {
 /* clang-format off */
 static const struct verb verbs[] = {
 	{"migrate",         "",                          "bring the schemas up to date", verb_migrate},
-	{"createsuperuser", "--email E [--username U] --password-stdin", "make an account of staff", verb_createsuperuser},
-	{"user",            "disable|enable --email E",  "let somebody in no more, or again", verb_user},
-	{"import",          "products [--currency USD] FILE...", "take products from Shopify's files", verb_import},
+	{"createsuperuser", "--email E [--username U] --password-stdin", "create a staff account", verb_createsuperuser},
+	{"user",            "disable|enable --email E",  "disable an account, or enable it again", verb_user},
+	{"import",          "products [--currency USD] FILE...", "import products from Shopify's files", verb_import},
 	{"relay",           "[--once]",                  "deliver events, finish what waits", verb_relay},
 	{"expire",          "",                          "finish the orders that wait, once", verb_expire},
 	{"reconcile",       "",                          "finish the payments that wait, once", verb_reconcile},

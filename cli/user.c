@@ -1,4 +1,4 @@
-/* user.c: the verb that lets somebody in no more, or again. */
+/* user.c: the verb that disables an account, or enables it again. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

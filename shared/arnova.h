@@ -84,7 +84,7 @@ struct request {
 	struct arena *arena;
 	enum method method; /* HEAD is a GET whose body is not sent */
 	const char *path; /* normalised: decoded once, always with its closing slash; "" for one
-	                   * that no route has */
+	                   * that cannot be normalised, and so has no route */
 	const char *body; /* raw bytes, for signatures; "" without one */
 	size_t body_size;
 	struct caller caller;
@@ -99,14 +99,16 @@ struct request {
 const char *param(const struct request *request, const char *name);
 int64_t param_int(const struct request *request, const char *name); /* 0 when absent */
 bool has_param(const struct request *request, const char *name);    /* sent, maybe as null */
+/* Whether, of the shape's fields, this one was sent and no other. */
 bool has_only_param(const struct request *request, const struct field *shape, const char *name);
+/* Declares a parameter or changes it; name and value must live as long as the request. */
 void set_param(struct request *request, const char *name, const char *value);
 void set_param_int(struct request *request, const char *name, int64_t value);
 
 /* Always declared for queries: user_id (NULL for a visitor), is_staff, is_service, request_id,
- * client, shop_currency, body (the body's declared fields as JSON), what places a page in its
- * list, and all that a route's path and shape declare.  A filter user_id of the shape is
- * asked_user_id, so that it never passes for the caller. */
+ * client, shop_currency, body (the body's declared fields as JSON), the parameters of a list's
+ * page (page.c), and all that a route's path and shape declare.  A field user_id of the shape
+ * reaches queries as asked_user_id, so that it is never taken for the caller. */
 
 /* A request header by its name as HTTP writes it, NULL when absent. */
 const char *header(const struct request *request, const char *name);
@@ -230,8 +232,8 @@ struct response {
 struct response ask(struct request *request, enum service service, enum method method,
                     const char *body, const char *path, ...) PRINTF_LIKE(5, 6) MUST_USE;
 
-/* The same for an answer that can be done without: it is waited for no longer than that.  A GET
- * without a body, else a POST. */
+/* The same, but all tries together wait for limit_ms at most: for answers that the caller can
+ * do without.  A GET without a body, else a POST. */
 struct response ask_within(struct request *request, long limit_ms, enum service service,
                            const char *body, const char *path, ...) PRINTF_LIKE(5, 6) MUST_USE;
 
@@ -279,13 +281,15 @@ bool money_from_stripe(int64_t amount, const struct currency *currency,
 
 /* ---- Identity: passwords and tokens. ---- */
 
-/* Django's encoded forms.  Hashing takes tens of milliseconds and 19 MiB by design, and so does
- * the comparison with what is no hash, such as the "" of an account that there is not. */
+/* Django's encoded forms.  Hashing takes tens of milliseconds and 19 MiB by design.  So does a
+ * comparison with a text that is no hash: give "" for an account that does not exist, and the
+ * time taken does not tell. */
 const char *hash_password(struct arena *arena, const char *password);
 bool password_matches(const char *password, const char *encoded);
+/* Whether a stored hash is weaker than those of hash_password(), and should be replaced. */
 bool password_outdated(const char *encoded);
 
-/* Whether a password is little more than a name; both of any form. */
+/* Whether a password is little more than the name; case and punctuation do not count. */
 bool password_resembles(const char *password, const char *name);
 
 /* What a token says (djangorestframework-simplejwt's claims).  is_staff is informative. */
@@ -298,14 +302,15 @@ struct claims {
 	bool is_staff;
 };
 
-const char *issue_token(struct arena *arena, const struct claims *claims); /* users alone */
+/* A signed token.  For the users service alone, which alone has the private key. */
+const char *issue_token(struct arena *arena, const struct claims *claims);
 
 /* The jti that follows another one in its family: the same each time, and nobody without the
- * private key (or the secret) can tell it.  Users alone. */
+ * private key (or the secret) can guess it.  For the users service alone, too. */
 const char *successor_of(struct arena *arena, const char *jti);
 
-/* For whoever checks tokens himself: the public key as a JWK Set (RFC 7517), which is empty
- * where tokens are signed with a shared secret. */
+/* The public key as a JWK Set (RFC 7517), for others who check our tokens; an empty set where
+ * tokens are signed with a shared secret. */
 const char *public_keys(struct arena *arena);
 
 /* NULL: not a valid, unexpired token of ours of that type. */
@@ -313,6 +318,7 @@ const struct claims *read_token(struct arena *arena, const char *token, const ch
 
 /* ---- Bytes. ---- */
 
+/* In lower-case hexadecimal digits. */
 const char *sha256_hex(struct arena *arena, const void *bytes, size_t size);
 const char *hmac_sha256_hex(struct arena *arena, const char *key, const void *bytes,
                             size_t size);
@@ -358,7 +364,7 @@ struct service_definition {
 		"cursor", TEXT, .max = 4096                            \
 	}
 
-/* The query string of a list with nothing to choose: an ordering is none of its. */
+/* The query string of a list that has one order only: any ?ordering= is refused. */
 extern const struct field page_fields[];
 
 /* Shape of POST /internal/v1/events/, which every service has: event_id, type, aggregate_id,

@@ -35,7 +35,8 @@ static bool is_service_token(struct arena *arena, const char *token)
 	return matches;
 }
 
-/* Internal routes take no user's token, and the workers that serve them may call nobody. */
+/* The code of what is wrong with the token's session; NULL: nothing.  It is looked up for
+ * public routes only: internal ones take no user's token, and their workers may call nobody. */
 static const char *session_fault(struct request *request, const struct claims *claims)
 {
 	if (strncmp(request->path, "/api/", 5) != 0)

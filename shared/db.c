@@ -54,7 +54,7 @@ static bool connected(struct arena *arena)
 {
 	const char *names[DB_OPTIONS], *values[DB_OPTIONS];
 
-	if (PQstatus(current->pg) == CONNECTION_OK) /* not so without one */
+	if (PQstatus(current->pg) == CONNECTION_OK) /* false for NULL, too */
 		return true;
 	forget_connection();
 	db_options(arena, current->service, names, values);
@@ -137,7 +137,7 @@ static PGresult *prepare(struct arena *arena, const char *name, const struct que
 
 	for (int i = 0; i < count; i++)
 		if (!(used >> i & 1))
-			types[i] = TEXT_OID; /* else the server cannot tell its type */
+			types[i] = TEXT_OID; /* unused here, so the server cannot tell it */
 	return PQprepare(current->pg, name, query_text(arena, query, mask), count, types);
 }
 
@@ -275,7 +275,8 @@ bool run_counted(struct request *request, const struct query *query, bool *touch
 
 	if (!query_result(request, query, &result))
 		return false;
-	/* An INSERT, UPDATE or DELETE tells its rows; a SELECT of a procedure has touched. */
+	/* Of an INSERT, UPDATE or DELETE the rows that it touched, of a SELECT those that it
+	 * gave: one that calls a procedure gives none where there was nothing to do. */
 	*touched = strcmp(PQcmdTuples(result), "0") != 0;
 	PQclear(result);
 	return true;

@@ -89,8 +89,8 @@ static const char *value_of(const char *entry, const char *name, size_t length)
 	                                                             : NULL;
 }
 
-/* A client's header, whose lines are one list.  Of its own variables a web server may say one
- * twice: the first counts. */
+/* Several lines of a header are one list (RFC 9110 section 5.3).  Of any other variable that a
+ * web server names twice the first counts. */
 const char *fcgi_variable(struct arena *arena, const char *name)
 {
 	bool is_header = !strncmp(name, "HTTP_", 5);
@@ -105,8 +105,8 @@ const char *fcgi_variable(struct arena *arena, const char *name)
 	return text.bytes;
 }
 
-/* Headers that hold a list, so that two lines of it are one list (RFC 9110 section 5.3).  Some
- * web servers join them, others pass each line on. */
+/* Headers that hold a list and so may have several lines.  Some web servers join them, others
+ * pass each line on. */
 static bool holds_list(const char *name, size_t length)
 {
 	static const char *const lists[] = {

@@ -24,7 +24,8 @@ static const char *key_of(struct request *request)
 	return key;
 }
 
-static bool counts(const struct request *request, const struct route *route)
+/* Whether the request goes by its key: where one is required, or is given and honoured. */
+static bool goes_by_key(const struct request *request, const struct route *route)
 {
 	return request->method == POST && request->caller.user_id &&
 	       (route->flags & KEYED || header(request, "Idempotency-Key")) &&
@@ -63,7 +64,7 @@ static void unlock(struct request *request)
 	db_want_transaction(false);
 	if (fetch(request, &sql_idempotency_unlock, &row))
 		return;
-	/* Most likely the connection is gone, and the lock with it; now both certainly are. */
+	/* Most likely the connection was lost, and the lock with it; closing makes sure. */
 	log_event("warn", "could not release an idempotency key", "%s", "");
 	db_close();
 }
@@ -74,7 +75,7 @@ bool idempotency_begin(struct request *request, const struct route *route, struc
 
 	set_param(request, "idempotency_key", NULL);
 	set_param(request, "idempotency_scope", NULL);
-	if (!counts(request, route))
+	if (!goes_by_key(request, route))
 		return true;
 
 	const char *key = key_of(request);

@@ -14,9 +14,9 @@
 #define LIMIT_PARAMETERS 96      /* parameters of a request or a query */
 #define LIMIT_TOKEN 4096         /* bytes of a JWT */
 #define LIMIT_HEADER 4096        /* bytes of a header of ours */
-#define DEADLINE_MS 10000        /* of a request; of those that may reach Stripe: */
-#define DEADLINE_LONG_MS 25000
-#define LIMIT_SECRET 32 /* bytes that a secret has at least */
+#define LIMIT_SECRET 32          /* bytes that a secret has at least */
+#define DEADLINE_MS 10000        /* of a request */
+#define DEADLINE_LONG_MS 25000   /* of one that may reach Stripe (LONG) */
 
 /* ---- arena.c ---- */
 
@@ -96,7 +96,7 @@ bool is_time(const char *text); /* RFC 3339, with the offset */
  * why it is refused. */
 const char *scalar_check(struct arena *arena, const struct field *field, const char *text,
                          const char **fault);
-/* The same with MONEY in this currency's decimals; NULL: not known. */
+/* The same with MONEY in this currency's decimals; up to three where currency is NULL. */
 const char *scalar_check_in(struct arena *arena, const struct field *field, const char *text,
                             const struct currency *currency, const char **fault);
 
@@ -119,7 +119,7 @@ struct param *params_find(struct params *params, const char *name); /* NULL: not
 struct errors {
 	struct text text;
 	size_t count;
-	const char *usual_currency; /* of a new row whose body names none; NULL: no new row */
+	const char *usual_currency; /* of a new row whose body names none; NULL: none is made */
 };
 void errors_add(struct errors *errors, const char *field, const char *message);
 
@@ -268,8 +268,9 @@ void db_close(void);
 
 void db_begin_request(bool transaction_wanted); /* forgets what the last request left */
 void db_want_transaction(bool wanted);          /* whether the next query begins one */
-void db_want_snapshot(
-	void); /* it sees one state, and fails (40001) where it writes over another */
+/* The next query begins a REPEATABLE READ transaction: it sees one state of the database, and a
+ * write to a row that others have changed since fails (40001). */
+void db_want_snapshot(void);
 bool db_in_transaction(void);
 void db_rollback(void);
 void db_called_outside(void);    /* a sibling or Stripe was called: no second run */
@@ -319,10 +320,12 @@ int64_t boot_ms(void); /* CLOCK_BOOTTIME: for times in files that may outlive th
 /* Files lie in STATE_FOLDER, else VAR/run, else /dev/shm, and are named SERVICE.NAME. */
 void state_configure(struct arena *arena, const char *service);
 const char *state_path(struct arena *arena, const char *name);
-/* Whether nobody else can write to the file: somebody else's could say anything. */
+/* Whether it is a plain file of our own user that nobody else may write to: what others wrote
+ * could say anything.  False: errno says why. */
 struct stat;
 bool state_is_ours(int file, struct stat *about);
-void state_complain(struct arena *arena, const char *path); /* once; of errno */
+/* Logs that the file cannot be used, and errno; once in a process. */
+void state_complain(struct arena *arena, const char *path);
 
 /* ---- breaker.c ---- */
 
@@ -370,7 +373,9 @@ extern const char *const service_names[SERVICES]; /* "products", ...: also schem
  * services in the set *away, to which it adds those that did not answer.  The number of events
  * that were taken up, delivered or not; -1 when the database failed. */
 long relay_events(struct request *request, unsigned *away);
-long forget_events(struct request *request); /* some long delivered ones: how many; or -1 */
+/* Deletes some events that were delivered or received long ago: how many; -1 when the database
+ * failed. */
+long forget_events(struct request *request);
 
 /* ---- crypto.c: the only file that knows OpenSSL. ---- */
 

@@ -18,7 +18,8 @@ void log_name(const char *service)
 	log_service = service;
 }
 
-/* Further members come ready-made in format: "\"url.path\":%s" with json_quote() for texts. */
+/* format gives further members of the object, such as "\"url.path\":%s"; texts come from
+ * json_quote(). */
 void log_event(const char *level, const char *message, const char *format, ...)
 {
 	char line[LIMIT_LINE], members[LIMIT_LINE - 512] = "", at[32];

@@ -80,7 +80,7 @@ static bool read_cursor(struct request *request, const char *order, struct curso
 
 /* ---- Links ---- */
 
-/* A parameter's name as it was read, however it is encoded. */
+/* Whether a parameter says which page is meant; its name may be percent-encoded. */
 static bool is_place(struct arena *arena, const char *pair)
 {
 	const char *name = percent_decode(arena, pair, strcspn(pair, "=&"), true);
@@ -113,7 +113,8 @@ static const char *number_link(struct request *request, int64_t number)
 	return page_link(request, arena_printf(request->arena, "page=%lld", (long long)number));
 }
 
-/* The page beside the row that the query tells as "near" or "far". */
+/* The page that follows an end of this one.  The query tells its ends: near_id and near_key are
+ * those of the row that it read first, far_id and far_key of the last. */
 static const char *cursor_link(struct request *request, const struct row *row, bool near,
                                bool backwards, const char *order)
 {
@@ -224,7 +225,7 @@ static struct reply list_by_key(struct request *request, const struct query *que
 	set_order(request, order, first ? NULL : &cursor);
 	set_param_int(request, "offset", 0);
 	if (!fetch(request, query, &row))
-		/* A key that is none of this ordering's type. */
+		/* The cursor's key may be no value of this ordering's type. */
 		return request->failure->status == 400 && !first
 		               ? problem_field(request, "cursor", BAD_CURSOR)
 		               : *request->failure;

@@ -27,7 +27,8 @@ struct param *params_find(struct params *params, const char *name)
 	return NULL;
 }
 
-/* A field's name would replace the part of the path that says which row is meant. */
+/* Asserts that no field has the name of a parameter of the path, which says what row is meant:
+ * it would replace that. */
 void params_declare(struct params *params, const struct field *shape)
 {
 	for (const struct field *field = shape; field->name; field++) {

@@ -6,7 +6,8 @@
 #define LIMIT_WORD 256 /* bytes that are compared */
 #define SHOP "arnova"
 
-/* Of a password, so many percent may be a name that everybody knows. */
+/* How much of a password, in percent of its letters and digits, may be a name: of the account's
+ * own, and the shop's. */
 #define NAME_PERCENT 69
 #define SHOP_PERCENT 59
 

@@ -205,7 +205,7 @@ static void set_options(const struct exchange *exchange, struct answer *answer)
 	curl_easy_setopt(curl, CURLOPT_DEBUGDATA, &answer->requests);
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(curl, CURLOPT_PROXY, ""); /* nor one named by the environment */
+	curl_easy_setopt(curl, CURLOPT_PROXY, ""); /* not even one that the environment names */
 	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
 	curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);

@@ -17,7 +17,7 @@ const char *method_name(enum method method)
 
 /* ---- Paths ---- */
 
-/* Bytes of the segment, without its slash; 0 for one that is empty or only dots upwards. */
+/* Bytes of the segment, without its slash; 0 for "." and ".." as for an empty one. */
 static size_t segment_size(const char *segment)
 {
 	size_t size = strcspn(segment, "/");

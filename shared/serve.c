@@ -16,7 +16,7 @@ static bool refuse(struct request *request, struct reply *reply, const char *cod
 	return false;
 }
 
-/* What came in as it can be shown; nothing of what cannot. */
+/* What the client sent, for a message; "" where it is not all printable ASCII. */
 static const char *printable(const char *text)
 {
 	for (const char *c = text; *c; c++)
@@ -78,7 +78,8 @@ static const struct route *find(struct request *request, struct reply *reply)
 	return NULL;
 }
 
-/* Parts of a query string go back in headers, so a line break is no matter of taste. */
+/* Parts of a query string go back in the Link header, into which a line break would let the
+ * client write headers of his own. */
 static bool is_query_string(const char *query)
 {
 	if (strlen(query) > LIMIT_QUERY)
@@ -126,7 +127,8 @@ static bool is_json_type(const char *type)
 	       !strncasecmp(type, "application/json", size);
 }
 
-/* What siblings say holds ids such as UUIDs, and some of those pass for card numbers. */
+/* What siblings say is not searched: it holds UUIDs, and the digits of some pass for card
+ * numbers. */
 static bool takes_no_cards(const struct request *request)
 {
 	return !(request->caller.access & SERVICE) &&
@@ -330,7 +332,8 @@ int serve(const struct service_definition *definition, int argc, char **argv)
 	struct arena *arena;
 
 	service = definition;
-	/* Fixed, or glibc would keep the 19 MiB of one password for the next. */
+	/* Once set it stays: else glibc would raise it when the 19 MiB of the first password
+	 * are freed, and keep such memory from then on. */
 	mallopt(M_MMAP_THRESHOLD, 256 * 1024);
 	check_routes(definition);
 	if (argc == 2 && !strcmp(argv[1], "--routes")) {

@@ -18,7 +18,7 @@ static char list_path[LIMIT_STATE_PATH], new_path[LIMIT_STATE_PATH],
 static char boot[sizeof(((struct session_list *)0)->boot)]; /* of the machine */
 static struct stat seen;                                    /* the file that was read last */
 static int lock_file = -1;     /* the only descriptor: closing another would lose the lock */
-static int64_t failure_of_own; /* where there is no file for it */
+static int64_t failure_of_own; /* this process's last, where there is no file for it */
 
 static void read_boot(void)
 {

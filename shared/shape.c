@@ -71,8 +71,8 @@ static const char *number_text(struct arena *arena, const struct json *json)
 	return strtod(text, NULL) == json_number(json) ? text : "inexact";
 }
 
-/* The text of a JSON value where its type fits the kind; for others one that the kind refuses.
- */
+/* A JSON value as text for scalar_check().  NULL, or a word that the kind refuses, where its
+ * type does not fit: "5" is no INTEGER. */
 static const char *scalar_text(struct walk *walk, const struct field *field,
                                const struct json *json)
 {
@@ -241,7 +241,8 @@ static struct value check_value(struct walk *walk, const struct field *field,
 	return check_scalar(walk, field, json, where);
 }
 
-/* A field of an object; refused also where there is nothing to take. */
+/* A field of an object.  `refusal` also, though without an error, where it is read-only or was
+ * left out. */
 static struct value check_member(struct walk *walk, const struct field *field,
                                  const struct json *json, const char *prefix)
 {

@@ -14,10 +14,10 @@
 #   --order default id bigint desc    without ?ordering=; "desc" where that descends
 #   --order price price bigint        ordering=price and -price: NAME EXPRESSION TYPE, never null
 #   --order relevance -rank real      instead of default where the request has a search
-#   --given                           a condition (optional): the list is not there without it
-#   --show                            one row, which is called page, as JSON
+#   --given                           (optional) a condition; where it is false the answer is 404
+#   --show                            the JSON of one row, whose columns are page.NAME
 #
-# Rows of the same key come by id.  Both kinds of paging are made of this: by number, with a
+# Rows with the same key come in the order of their ids.  Both kinds of paging are made of this: by number, with a
 # count, and by the key of the last row seen, which costs the same however deep.
 set -eu
 export LC_ALL=C

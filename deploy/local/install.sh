@@ -4,7 +4,7 @@ set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 
-# A package with a command, as nodejs=node, is not wanted where that command is there anyhow.
+# A package that names a command, as nodejs=node, is left out where that command exists.
 wanted() {
 	for group; do
 		awk -v group="$group" '!/^#/ && $2 == group { print $1 }' "$here/packages"

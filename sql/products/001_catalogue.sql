@@ -43,7 +43,7 @@ CREATE TABLE products_product (
                      setweight(to_tsvector('english', plain(description)), 'C')) STORED,
   CONSTRAINT rating_totals CHECK (rating_sum BETWEEN rating_count AND 5 * rating_count)
 );
--- What is deleted keeps its slug and sku, and others may have them.
+-- What is deleted keeps its slug and sku, and others may take them.
 CREATE UNIQUE INDEX slug_taken ON products_product (slug) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX sku_taken ON products_product (sku) WHERE deleted_at IS NULL;
 CREATE INDEX ON products_product (category_id);

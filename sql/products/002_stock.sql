@@ -1,5 +1,6 @@
--- How many there are.  A stock row belongs to a product without variants (variant_id null) or to
--- one variant.  What can be bought is on_hand - reserved; PostgreSQL itself refuses to oversell.
+-- How many there are of everything.  A stock row belongs to a product without variants (variant_id
+-- null) or to one variant.  What can be bought is on_hand - reserved; PostgreSQL itself refuses to
+-- oversell.
 
 CREATE TABLE products_stock (
   id         bigint  GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -44,7 +45,8 @@ CREATE TABLE products_reservationitem (
   CONSTRAINT reservation_consumed CHECK (consumed BETWEEN 0 AND quantity)
 );
 
--- The one place where stock changes: level and ledger in one statement.
+-- Changes level and ledger together.  Nothing else changes stock but hold(), whose update depends
+-- on what is left.
 CREATE FUNCTION move_stock(p_stock_id bigint, p_on_hand integer, p_reserved integer, p_cause text,
                            p_reference text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql AS $$

@@ -1,7 +1,7 @@
--- What staff changes.
+-- Changes by staff.
 
--- Who changes anything of a product comes by here first, so that one waits for the other.
--- Null: no such product.
+-- Locks a product that is to change, or anything that belongs to it: one change waits for the
+-- other.  Null: no such product.
 CREATE FUNCTION touch_product(p_id bigint, OUT product products_product)
 LANGUAGE plpgsql AS $$
 BEGIN

@@ -1,9 +1,9 @@
--- What is searched for, and found although it was mistyped.
+-- The search for products, which finds what was mistyped, too.
 --
--- Exact is what has all words of the search, in any of their forms, or has it as part of a SKU
--- (of three characters at least).  Too little is found where that is nothing at all, whatever else
--- the list is asked for: then names count that hold something similar.  So a search means the
--- same on every page, and a narrow filter is no typing error.
+-- A product is found that has all words of the search, in any of their forms, or a SKU of which the
+-- search (of three characters at least) is a part.  Only where there is none in the whole shop are
+-- products found whose names hold something similar.  The list's filters have no part in that, so
+-- a search means the same on every page, and a narrow filter does not pass for a typing error.
 
 -- Comes to our own schema, unless the database has it in another one, which our functions and
 -- indexes then name.
@@ -19,9 +19,9 @@ CREATE INDEX ON products_product USING gin (plain(name) gin_trgm_ops) WHERE dele
 CREATE INDEX ON products_product USING gin (sku gin_trgm_ops) WHERE deleted_at IS NULL;
 CREATE INDEX ON products_productvariant USING gin (sku gin_trgm_ops) WHERE deleted_at IS NULL;
 
--- Those that have the words or the SKU, 10,000 of each at most: a word that all names have costs no
--- more than that.  A find in the name goes before any in the SKU, that one before any in the
--- description.
+-- Products by their words and by SKU, 10,000 of each at most, so that a word which all names have
+-- costs no more than that.  What has the words in its name ranks above what has them in its SKU,
+-- and that above what has them in its description.
 CREATE FUNCTION find_exactly(p_search text, p_hidden_too boolean) RETURNS TABLE (id bigint, rank real)
 LANGUAGE plpgsql STABLE SET search_path FROM CURRENT AS $$
 #variable_conflict use_column

@@ -14,7 +14,7 @@ $$;
 CREATE TRIGGER count_rating AFTER INSERT OR DELETE OR UPDATE OF rating ON products_review
   FOR EACH ROW EXECUTE FUNCTION count_rating();
 
--- Who writes a review comes by here first, so that one waits for the other.  False: the caller
+-- Locks a product whose reviews are to change: one change waits for the other.  False: the caller
 -- sees no such product.
 CREATE FUNCTION lock_reviews(p_product_id bigint, p_hidden_too boolean) RETURNS boolean
 LANGUAGE plpgsql AS $$
