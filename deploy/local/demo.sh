@@ -31,7 +31,7 @@ id_of() {
 	curl -sf "$PUBLIC_URL/api/v1/products/$1/" | sed 's/^{"id" *: *\([0-9]*\),.*/\1/'
 }
 
-# No tool but curl and sed, and each line as it stands, in any POSIX shell.
+# The lines need no tool but curl and sed, and run as they stand in any POSIX shell.
 print_lines() {
 	lantern=$(id_of paper-lantern)
 	json="-H 'Content-Type: application/json'"
