@@ -27,6 +27,9 @@ struct request *cli_request(void);
 /* "could not X: reason" on standard error; EXIT_FAILURE. */
 int cli_fail(const char *format, ...) PRINTF_LIKE(1, 2);
 
+/* What request->failure says, in one line: the first field's error, else the detail. */
+const char *cli_reason(const struct request *request);
+
 /* The connection that MIGRATE_DATABASE_URL names, as the owner of every schema.  False: told.
  */
 bool cli_owner_connect(void);

@@ -78,18 +78,6 @@ static bool check(struct request *request, const char *email, const char *userna
 	return !errors.count;
 }
 
-static int fail_with(const struct request *request)
-{
-	const char *body = request->failure->body;
-	struct json *json = json_parse(request->arena, body, strlen(body));
-	const char *errors = json ? json_raw(request->arena, json, "errors") : NULL;
-	const char *detail = json ? json_text(request->arena, json, "detail") : NULL;
-
-	return cli_fail("could not create the account: %s", errors   ? errors
-	                                                    : detail ? detail
-	                                                             : body);
-}
-
 int verb_createsuperuser(int argc, char **argv)
 {
 	const char *email = NULL, *username = NULL;
@@ -112,7 +100,7 @@ int verb_createsuperuser(int argc, char **argv)
 		set_param(request, "username", email);
 	set_param(request, "hash", hash_password(request->arena, password));
 	if (!fetch(request, &sql_create_superuser, &account) || !commit(request))
-		return fail_with(request);
+		return cli_fail("could not create the account: %s", cli_reason(request));
 	printf("created the superuser %s\n", email);
 	return EXIT_SUCCESS;
 }

@@ -65,19 +65,6 @@ static void clear_progress(void)
 
 /* ---- Loading ---- */
 
-/* What a problem says, in one line. */
-static const char *reason(struct arena *arena, const char *problem)
-{
-	const struct json *json = json_parse(arena, problem, strlen(problem));
-	const struct json *errors = json ? json_member(json, "errors") : NULL;
-	const struct json *error = errors ? json_first(errors) : NULL;
-
-	if (error)
-		return arena_printf(arena, "%s: %s", json_name(error),
-		                    json_text(arena, error, "[0]"));
-	return json ? json_text(arena, json, "detail") : problem;
-}
-
 static void count_outcome(const struct product *product, const struct row *row)
 {
 	total.products++;
@@ -100,8 +87,7 @@ static bool load_product(const struct catalogue *catalogue, const struct product
 		return true;
 	}
 	clear_progress();
-	complain(catalogue, product->line, "%s: %s", product->handle,
-	         reason(request->arena, request->failure->body));
+	complain(catalogue, product->line, "%s: %s", product->handle, cli_reason(request));
 	total.failed++;
 	return request->failure->status != 503;
 }

@@ -75,6 +75,21 @@ int cli_fail(const char *format, ...)
 	return EXIT_FAILURE;
 }
 
+const char *cli_reason(const struct request *request)
+{
+	struct arena *arena = request->arena;
+	const char *body = request->failure->body;
+	const struct json *json = json_parse(arena, body, strlen(body));
+	const struct json *errors = json ? json_member(json, "errors") : NULL;
+	const struct json *error = errors ? json_first(errors) : NULL;
+	const char *detail = json ? json_text(arena, json, "detail") : NULL;
+
+	if (error)
+		return arena_printf(arena, "%s: %s", json_name(error),
+		                    json_text(arena, error, "[0]"));
+	return detail ? detail : body;
+}
+
 bool cli_owner_connect(void)
 {
 	const char *url = setting("MIGRATE_DATABASE_URL", NULL);

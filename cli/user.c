@@ -6,15 +6,6 @@
 #include "cli.h"
 #include "users.h"
 
-static int fail_with(const struct request *request, const char *action)
-{
-	const char *body = request->failure->body;
-	struct json *json = json_parse(request->arena, body, strlen(body));
-	const char *detail = json ? json_text(request->arena, json, "detail") : NULL;
-
-	return cli_fail("could not %s the account: %s", action, detail ? detail : body);
-}
-
 static int set_active(const char *action, const char *email)
 {
 	bool is_active = !strcmp(action, "enable");
@@ -26,7 +17,7 @@ static int set_active(const char *action, const char *email)
 	set_param(request, "email", email);
 	set_param(request, "is_active", is_active ? "true" : "false");
 	if (!fetch(request, &sql_set_active, &account) || !commit(request))
-		return fail_with(request, action);
+		return cli_fail("could not %s the account: %s", action, cli_reason(request));
 	if (!column(account, "known"))
 		return cli_fail("could not %s the account: nobody has the address %s", action,
 		                email);
