@@ -144,13 +144,19 @@ LANGUAGE sql IMMUTABLE AS $$
              lower(plain(name)), '[^a-z0-9]+', '-', 'g'), 80)) AS slug) s
 $$;
 
--- Slugs share their place in a path with ids and with the names of sub-resources.
+-- Names of sub-resources, which stand where a slug does in a path.
+CREATE FUNCTION is_reserved_slug(slug text) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$
+  SELECT slug IN ('categories', 'variants', 'images', 'reviews')
+$$;
+
+-- Slugs share their place in a path with ids, too.
 CREATE FUNCTION check_slug(slug text) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
   IF slug ~ '^[0-9]+$' THEN
     PERFORM invalid('slug', 'A slug cannot be all digits.');
-  ELSIF slug IN ('categories', 'variants', 'images', 'reviews') THEN
+  ELSIF is_reserved_slug(slug) THEN
     PERFORM invalid('slug', 'This slug is reserved.');
   END IF;
 END

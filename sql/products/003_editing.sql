@@ -77,7 +77,7 @@ BEGIN
   product.slug := coalesce(wanted, slug_from(p_body->>'name', 'product-' || product.id));
   -- A name may come twice, at the same moment too; a slug that nobody chose gives way.
   PERFORM pg_advisory_xact_lock(hashtextextended('products_product ' || product.slug, 0));
-  IF wanted IS NULL AND (product.slug IN ('categories', 'variants', 'images', 'reviews') OR
+  IF wanted IS NULL AND (is_reserved_slug(product.slug) OR
        EXISTS (SELECT FROM products_product WHERE slug = product.slug AND deleted_at IS NULL)) THEN
     product.slug := product.slug || '-' || product.id;
   END IF;

@@ -86,7 +86,7 @@ SELECT vid FROM update_variant(:id::bigint, :vid::bigint, :body::jsonb, false) A
 SELECT vid FROM delete_variant(:id::bigint, :vid::bigint) AS vid WHERE vid IS NOT NULL;
 
 -- name: list_images :list
-SELECT v.id, v.position, v.json FROM image_shown v WHERE v.product_id = :id::bigint
+SELECT i.id, i.position, i.json FROM image_shown i WHERE i.product_id = :id::bigint
 --order default position integer
 --given
 EXISTS (SELECT FROM products_product p
