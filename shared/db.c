@@ -355,6 +355,18 @@ void db_rollback(void)
 	PQclear(PQexec(current->pg, "ROLLBACK"));
 }
 
+void db_release_locks(void)
+{
+	if (!current || PQstatus(current->pg) != CONNECTION_OK)
+		return; /* they went with the connection */
+
+	PGresult *result = PQexec(current->pg, "SELECT pg_advisory_unlock_all()");
+
+	if (!succeeded(result))
+		forget_connection();
+	PQclear(result);
+}
+
 bool commit(struct request *request)
 {
 	transaction_wanted = true;

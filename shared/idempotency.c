@@ -57,18 +57,6 @@ static bool take_up(struct request *request, const struct row *row, struct reply
 	return true;
 }
 
-static void unlock(struct request *request)
-{
-	struct row *row;
-
-	db_want_transaction(false);
-	if (fetch(request, &sql_idempotency_unlock, &row))
-		return;
-	/* Most likely the connection was lost, and the lock with it; closing makes sure. */
-	log_event("warn", "could not release an idempotency key", "%s", "");
-	db_close();
-}
-
 bool idempotency_begin(struct request *request, const struct route *route, struct reply *reply)
 {
 	struct row *row;
@@ -91,7 +79,7 @@ bool idempotency_begin(struct request *request, const struct route *route, struc
 	if (!fetch(request, &sql_idempotency_begin, &row) || !commit(request)) {
 		*reply = *request->failure;
 		db_rollback(); /* which leaves the lock, if it was taken already */
-		unlock(request);
+		db_release_locks();
 		return false;
 	}
 	db_begin_request(true);
@@ -121,10 +109,4 @@ struct reply idempotency_end(struct request *request, struct reply reply)
 	/* The connection was lost, and the lock with it: a retry is at work, or is done. */
 	db_rollback();
 	return problem(request, "upstream_unavailable");
-}
-
-void idempotency_release(struct request *request)
-{
-	if (request->private->holds_key)
-		unlock(request);
 }

@@ -273,6 +273,7 @@ void db_want_transaction(bool wanted);          /* whether the next query begins
 void db_want_snapshot(void);
 bool db_in_transaction(void);
 void db_rollback(void);
+void db_release_locks(void);     /* those that outlive a transaction */
 void db_called_outside(void);    /* a sibling or Stripe was called: no second run */
 bool db_worth_another_run(void); /* a deadlock or serialisation failure, and nothing was kept */
 
@@ -300,8 +301,6 @@ bool idempotency_begin(struct request *request, const struct route *route, struc
 /* After the handler, before the commit: keeps the answer or removes the key.  May turn the
  * reply into a 503. */
 struct reply idempotency_end(struct request *request, struct reply reply);
-/* After the commit: lets go of the key's lock. */
-void idempotency_release(struct request *request);
 
 /* ---- auth.c ---- */
 

@@ -277,7 +277,9 @@ static struct reply run_route(struct request *request, const struct route *route
 	if (db_in_transaction() && !commit(request))
 		reply = *request->failure;
 	db_rollback();
-	idempotency_release(request);
+	/* Of the key, and of work that was begun and failed. */
+	if (request->private->holds_key || reply.status >= 500)
+		db_release_locks();
 	return reply;
 }
 

@@ -17,8 +17,5 @@ DELETE FROM idempotency_key
  WHERE scope = :idempotency_scope AND key = :idempotency_key AND status IS NULL
    AND pg_try_advisory_xact_lock(idempotency_lock(scope, key));
 
--- name: idempotency_unlock :row
-SELECT pg_advisory_unlock(idempotency_lock(:idempotency_scope, :idempotency_key)) AS unlocked;
-
 -- name: schema_version :row
 SELECT count(*) AS version FROM schema_migration;
