@@ -801,13 +801,13 @@ keep_address() {
 	local product id
 	product=$(new_product)
 	# The instance's own relay is not to come between.
-	id=$(psql_as orders "INSERT INTO orders_saga (user_id, request, quote, state, settle_after)
-		VALUES (1, '{}', '{}', 'undoing', now() + interval '1 hour') RETURNING order_id")
+	id=$(psql_as orders "INSERT INTO orders_saga (user_id, request, quote, state)
+		VALUES (1, '{}', '{}', 'undone') RETURNING order_id")
 	TOKEN=${SERVICE_TOKEN%%,*} api POST "$PRODUCTS_SERVICE_URL/internal/v1/reservations" \
 		"{\"order_id\":$id,\"items\":[{\"product_id\":$product,\"quantity\":6}]}"
 	expect_status 201
 	[[ $(stock "$product") == 4 ]]
-	psql_as orders "UPDATE orders_saga SET settle_after = now() WHERE order_id = $id"
+	psql_as orders "UPDATE orders_saga SET state = 'undoing' WHERE order_id = $id"
 	relay
 	wait_for 5 stock_is "$product" 10
 	[[ $(psql_as orders "SELECT state FROM orders_saga WHERE order_id = $id") == undone ]]

@@ -4,14 +4,6 @@
 
 #include "parts.h"
 
-/* A sibling is away: others first, this one again a little later. */
-static bool postpone(struct request *request, const struct response *response)
-{
-	if (!run(request, &sql_postpone_order) || !commit(request))
-		return false;
-	return fail(request, reply_from(request, response));
-}
-
 /* A checkout that was given up: lets its stock go.  products remembers the order's id, so that
  * a hold that is still on its way takes nothing. */
 static bool undo_hold(struct request *request, int64_t order_id)
@@ -26,8 +18,9 @@ static bool undo_hold(struct request *request, int64_t order_id)
 	struct response released = ask(request, PRODUCTS, POST, "{}",
 	                               "reservations/%lld/release", (long long)order_id);
 
-	return succeeded(&released) ? run(request, &sql_end_undo)
-	                            : postpone(request, &released);
+	if (!succeeded(&released))
+		return fail(request, reply_from(request, &released));
+	return run(request, &sql_end_undo);
 }
 
 static bool cancel_payment(struct request *request, int64_t order_id)
@@ -35,7 +28,7 @@ static bool cancel_payment(struct request *request, int64_t order_id)
 	struct response response = ask_to_cancel(request, order_id, "cancelled");
 
 	if (!succeeded(&response))
-		return postpone(request, &response);
+		return fail(request, reply_from(request, &response));
 	return take_events(request, &response) && run(request, &sql_forget_payment_cancel);
 }
 
@@ -45,7 +38,7 @@ static bool expire(struct request *request, int64_t order_id)
 	struct response response = ask_to_cancel(request, order_id, "expired");
 
 	if (!succeeded(&response))
-		return postpone(request, &response);
+		return fail(request, reply_from(request, &response));
 
 	const char *state = json_text(request->arena, response.json, "state");
 	bool is_canceled = state && !strcmp(state, "canceled");
@@ -72,12 +65,13 @@ struct reply settle_order(struct request *request)
 
 	set_reservation_seconds(request);
 	set_param_int(request, "order_id", order_id);
-	if (!fetch(request, &sql_get_due_step, &due) || !commit(request))
+	if (!run(request, &sql_begin_order_run) || !commit(request) ||
+	    !fetch(request, &sql_get_due_step, &due) || !commit(request))
 		return *request->failure;
 	for (size_t i = 0; due && i < COUNT(steps); i++)
 		if (column_is(due, "step", steps[i].name) && !steps[i].take(request, order_id))
 			return *request->failure;
-	if (!commit(request))
+	if (!run(request, &sql_end_order_run) || !commit(request))
 		return *request->failure;
 	deliver_events(request, order_id);
 

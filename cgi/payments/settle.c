@@ -35,7 +35,8 @@ static bool work(struct request *request)
 
 struct reply settle_payment(struct request *request)
 {
-	if (!work(request))
+	if (!run(request, &sql_begin_payment_run) || !commit(request) || !work(request) ||
+	    !run(request, &sql_end_payment_run) || !commit(request))
 		return *request->failure;
 	deliver_events(request, param_int(request, "id"));
 

@@ -14,7 +14,6 @@ CREATE TABLE orders_saga (
   state           text        NOT NULL DEFAULT 'reserving'
                               CONSTRAINT saga_state_unknown
                               CHECK (state IN ('reserving', 'placed', 'undoing', 'undone')),
-  settle_after    timestamptz NOT NULL DEFAULT now(), -- not tried again before
   created_at      timestamptz NOT NULL DEFAULT now(),
   updated_at      timestamptz NOT NULL DEFAULT now()
 );
@@ -23,7 +22,7 @@ ALTER SEQUENCE orders_order_id_seq OWNED BY orders_saga.order_id;
 -- One live checkout for each key; one that was undone frees it.
 CREATE UNIQUE INDEX checkout_repeated ON orders_saga (user_id, idempotency_key)
  WHERE state IN ('reserving', 'placed');
-CREATE INDEX orders_saga_unfinished ON orders_saga (settle_after)
+CREATE INDEX orders_saga_unfinished ON orders_saga (updated_at)
  WHERE state IN ('reserving', 'undoing');
 
 -- The table of api.md section 5.  A transition is open to the named actors; event is what it
@@ -96,7 +95,6 @@ CREATE TABLE orders_order (
   payment_id         bigint,
   payment_version    bigint      NOT NULL DEFAULT 0,     -- of the last payments' event that was applied
   payment_cancel_due boolean     NOT NULL DEFAULT false, -- payments is still to be asked to cancel
-  settle_after       timestamptz NOT NULL DEFAULT now(), -- not tried again before
   version            bigint      NOT NULL DEFAULT 1,
   created_at         timestamptz NOT NULL DEFAULT now(),
   updated_at         timestamptz NOT NULL DEFAULT now(),
@@ -109,7 +107,7 @@ CREATE TABLE orders_order (
 CREATE INDEX orders_order_of_user ON orders_order (user_id, id DESC);
 CREATE INDEX orders_order_of_status ON orders_order (status, id);
 CREATE INDEX orders_order_running_out ON orders_order (reserved_until) WHERE status = 'pending';
-CREATE INDEX orders_order_payment_cancel_due ON orders_order (settle_after) WHERE payment_cancel_due;
+CREATE INDEX orders_order_payment_cancel_due ON orders_order (updated_at) WHERE payment_cancel_due;
 CREATE INDEX orders_order_created ON orders_order (created_at);
 
 CREATE TABLE orders_orderitem (

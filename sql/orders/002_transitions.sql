@@ -65,8 +65,7 @@ BEGIN
      SET status = p_to, version = o.version + 1, updated_at = now(),
          fulfillment_status = CASE WHEN p_to IN ('cancelled', 'expired') THEN 'cancelled'
                                    ELSE o.fulfillment_status END,
-         payment_cancel_due = p_to = 'cancelled', -- and what comes late goes back, too
-         settle_after = now()
+         payment_cancel_due = p_to = 'cancelled' -- and what comes late goes back, too
    WHERE o.id = p_order_id
   RETURNING * INTO changed;
   INSERT INTO orders_orderhistory (order_id, from_status, status, note, actor, actor_id)

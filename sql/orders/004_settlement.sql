@@ -39,7 +39,7 @@ BEGIN
   ELSIF known.status IN ('cancelled', 'expired') AND next IN ('paid', 'partially_refunded') AND known.total > 0
         -- A refund that failed is no new money: payments knows that it owes it.
         AND known.payment_status NOT IN ('paid', 'partially_refunded', 'refunded') THEN
-    UPDATE orders_order o SET payment_cancel_due = true, settle_after = now() WHERE o.id = known.id;
+    UPDATE orders_order o SET payment_cancel_due = true WHERE o.id = known.id;
   END IF;
   RETURN true;
 END
@@ -106,7 +106,7 @@ BEGIN
       FOR UPDATE;
   IF FOUND THEN
     PERFORM set_status(p_order_id, 'expired', 'system', 'not paid in time');
-    UPDATE orders_order o SET payment_cancel_due = true, settle_after = now() WHERE o.id = p_order_id;
+    UPDATE orders_order o SET payment_cancel_due = true WHERE o.id = p_order_id;
   END IF;
 END
 $$;
@@ -137,23 +137,14 @@ $$;
 -- What waits to be finished, by whom it is finished: `arnova relay` through due and run.  A
 -- checkout is abandoned when nobody touched it for longer than a request may take.
 CREATE VIEW order_due AS
-SELECT s.order_id, 'undo' AS step, s.settle_after AS due_at
+SELECT s.order_id, 'undo' AS step, s.updated_at AS due_at
   FROM orders_saga s
  WHERE s.state = 'undoing' OR (s.state = 'reserving' AND s.updated_at < now() - interval '30 seconds')
 UNION ALL
-SELECT o.id, 'cancel_payment', o.settle_after
+SELECT o.id, 'cancel_payment', o.updated_at
   FROM orders_order o
  WHERE o.payment_cancel_due
 UNION ALL
-SELECT o.id, 'expire', greatest(o.settle_after, o.reserved_until)
+SELECT o.id, 'expire', o.reserved_until
   FROM orders_order o
  WHERE o.status = 'pending' AND o.reserved_until <= now();
-
--- After a sibling could not be reached: others first.
-CREATE FUNCTION postpone(p_order_id bigint) RETURNS void
-LANGUAGE plpgsql AS $$
-BEGIN
-  UPDATE orders_saga s SET settle_after = now() + interval '5 seconds' WHERE s.order_id = p_order_id;
-  UPDATE orders_order o SET settle_after = now() + interval '5 seconds' WHERE o.id = p_order_id;
-END
-$$;

@@ -15,9 +15,16 @@ UPDATE orders_order SET payment_cancel_due = false WHERE id = :order_id::bigint;
 
 -- name: list_due_orders :json
 SELECT json_build_object('orders', coalesce(json_agg(d.order_id ORDER BY d.due_at), '[]'))
-  FROM (SELECT order_id, due_at FROM order_due
-         WHERE due_at <= now()
-         ORDER BY due_at LIMIT 100) d;
+  FROM (SELECT order_id, greatest(w.due_at, u.due_at) AS due_at
+          FROM order_due w LEFT JOIN unfinished_run u USING (order_id)
+         WHERE greatest(w.due_at, u.due_at) <= now()
+         ORDER BY 2 LIMIT 100) d;
+
+-- name: begin_order_run :none
+SELECT begin_run(:order_id::bigint);
+
+-- name: end_order_run :none
+SELECT end_run(:order_id::bigint);
 
 -- name: get_due_step :row
 SELECT step FROM order_due WHERE order_id = :order_id::bigint;
@@ -37,9 +44,6 @@ SELECT expire_order(:order_id::bigint);
 
 -- name: wait_for_payment :none
 SELECT wait_for_payment(:order_id::bigint, :reservation_seconds::integer);
-
--- name: postpone_order :none
-SELECT postpone(:order_id::bigint);
 
 -- name: show_settled :json
 SELECT json_build_object('state', coalesce(o.status, s.state))

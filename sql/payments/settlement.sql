@@ -8,11 +8,17 @@ SELECT json_build_object('state', :state::text, 'events', waiting_events(:id::bi
 
 -- name: list_due :json
 SELECT json_build_object('orders', coalesce(json_agg(d.order_id ORDER BY d.due_at, d.order_id), '[]'))
-  FROM (SELECT d.order_id, min(d.due_at) AS due_at
-          FROM payment_due d
-         WHERE d.due_at <= now()
-         GROUP BY d.order_id
+  FROM (SELECT order_id, min(greatest(w.due_at, u.due_at)) AS due_at
+          FROM payment_due w LEFT JOIN unfinished_run u USING (order_id)
+         WHERE greatest(w.due_at, u.due_at) <= now()
+         GROUP BY order_id
          ORDER BY 2, 1 LIMIT 100) d;
+
+-- name: begin_payment_run :none
+SELECT begin_run(:id::bigint);
+
+-- name: end_payment_run :none
+SELECT end_run(:id::bigint);
 
 -- name: next_work :row
 SELECT kind, id FROM next_work(:id::bigint, :done);

@@ -178,3 +178,29 @@ BEGIN
   RETURN FOUND;
 END
 $$;
+
+-- What `run` was asked to finish and has not (yet).  Written and committed before the work, so that
+-- an order that fails for its own sake, or kills its worker, lets the others go first: it is due
+-- again after 5 seconds, 10, 20, at last every minute.  In a table of its own, for what cannot be
+-- finished may not be changed either.
+CREATE TABLE unfinished_run (
+  order_id bigint      PRIMARY KEY,
+  tries    integer     NOT NULL DEFAULT 1,
+  due_at   timestamptz NOT NULL
+);
+
+CREATE FUNCTION begin_run(p_order_id bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO unfinished_run AS u (order_id, due_at) VALUES (p_order_id, now() + interval '5 seconds')
+  ON CONFLICT (order_id) DO UPDATE
+    SET tries = u.tries + 1, due_at = now() + least(5 * 2 ^ least(u.tries, 4), 60) * interval '1 second';
+END
+$$;
+
+CREATE FUNCTION end_run(p_order_id bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM unfinished_run u WHERE u.order_id = p_order_id;
+END
+$$;
