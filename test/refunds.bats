@@ -297,6 +297,86 @@ refund_event() {
 	expect_json '.results[0].refunded' 5.00
 }
 
+# Pays $order at Stripe, of which we hear nothing; then webhooks come again.  Sets $unseen, its intent.
+pay_unseen() {
+	lost
+	pay pm_card_visa
+	expect_status 202
+	expect_json .provider_ref null
+	payment=$(json .id)
+	unseen=$(entries '[.[].payment_intent | values][0]')
+	scenario "{\"rules\":[{\"match\":{\"order_id\":$order,\"method\":\"POST\",\"times\":-1},\"do\":{\"fault\":\"reset\",\"when\":\"after\"}},
+		{\"match\":{\"method\":\"GET\",\"times\":-1},\"do\":{\"fault\":\"status\",\"status\":503,\"effect\":false}}]}" >/dev/null
+}
+
+@test "a refund in Stripe's dashboard that is told before we know the intent counts when we do" {
+	local how
+	for how in kept cancelled; do
+		new_order
+		pay_unseen
+		fake refund "{\"payment_intent\":\"$unseen\",\"amount\":700}" >/dev/null
+		wait_for 10 event_sent refund.created 200
+		[[ $how == kept ]] || cancel_order
+		payment_is unknown
+		lost_and_found
+		if [[ $how == kept ]]; then
+			settle_to partially_refunded
+			order_is status confirmed
+		else
+			settle_to refunded
+		fi
+		TOKEN=$buyer api GET "/api/v1/payments/$payment/"
+		expect_json '.refunds | map("\(.amount) \(.status)") | join(", ")' \
+			"7.00 succeeded$([[ $how == kept ]] || echo ', 12.99 succeeded')"
+		ledger_holds
+	done
+	wait_for 10 order_is payment_status refunded
+}
+
+# event_of_unseen TYPE ID AMOUNT [STATUS]: the body of an event of a refund or a dispute of $unseen.
+event_of_unseen() {
+	jq -nc --arg id "evt_$(random 8)" --arg type "$1" --arg intent "$unseen" --argjson now "$(date +%s)" \
+		--arg object "$2" --argjson amount "$3" --arg status "${4-}" \
+		'{id: $id, object: "event", type: $type, created: $now, livemode: false, data: {object: {id: $object,
+		amount: $amount, currency: "usd", status: $status, payment_intent: $intent, metadata: {}}}}'
+}
+
+@test "what else was told of an unknown intent: a failure stays one, too much and a dispute are shown to staff" {
+	new_order
+	pay_unseen
+	while read -r -a told; do
+		event "$(event_of_unseen "${told[@]}")"
+		expect_status 200
+	done <<-END
+		refund.created re_a$order 500 pending
+		refund.failed re_a$order 500 failed
+		refund.created re_b$order 2000 succeeded
+		charge.dispute.created du_$order 1999 needs_response
+	END
+	lost_and_found
+	settle_to succeeded
+	TOKEN=$(staff_token) api GET "/api/v1/payments/$payment/"
+	expect_json '"\(.refunded) \(.refunds | map("\(.amount) \(.status)") | join(", "))"' '0.00 5.00 failed'
+	expect_json '.alerts | map(.type) | sort | join(" ")' 'charge.dispute.created refund.created'
+}
+
+@test "a refund that is told in the moment in which the intent becomes known is not lost" {
+	new_order
+	pay_unseen
+	put_off
+	local told
+	fake refund "{\"payment_intent\":\"$unseen\",\"amount\":700}" >/dev/null
+	wait_for 10 event_sent refund.created 200
+	psql_as payments "DELETE FROM payments_stripeevent WHERE intent = '$unseen'"
+	told=$(event_of_unseen refund.created "re_late_$order" 700 succeeded)
+	hold payments "SELECT apply_stripe_event('$told', false, 700)"
+	lost_and_found
+	internal POST "run/$order" '{}' 3>&- &
+	let_go payments
+	wait
+	settle_to partially_refunded
+}
+
 @test "given back in the dashboard, and nobody told us: a refund that Stripe refuses finds that out" {
 	local some
 	for some in '' ',"amount":700'; do

@@ -134,10 +134,15 @@ CREATE TABLE payments_stripeevent (
   effect         text        NOT NULL CONSTRAINT stripe_event_effect_unknown
                              CHECK (effect IN ('applied', 'nothing', 'unmatched', 'ignored',
                                                'mismatch', 'alarm')), -- the last two: somebody has to look
+  -- Of a refund or a dispute whose intent nobody knows (yet): what is to be applied when it is paid.
+  intent         text,
+  object         jsonb,
+  minor          bigint,
   created_at     timestamptz NOT NULL,
   received_at    timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX stripe_event_alarm ON payments_stripeevent (transaction_id) WHERE effect IN ('mismatch', 'alarm');
+CREATE INDEX stripe_event_unmatched ON payments_stripeevent (intent) WHERE effect = 'unmatched';
 
 CREATE TABLE payments_history (
   id             bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

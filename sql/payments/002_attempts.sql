@@ -110,6 +110,15 @@ LANGUAGE sql IMMUTABLE AS $$
     ELSE p_news = 'succeeded' END
 $$;
 
+-- Until the transaction ends nobody else says whose an intent is, nor looks that up in vain.  Always
+-- taken before the payment's row.
+CREATE FUNCTION lock_intent(p_intent text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('intent:' || p_intent, 7));
+END
+$$;
+
 CREATE FUNCTION keep_intent(p_transaction_id bigint, p_intent text) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -145,6 +154,9 @@ BEGIN
     UPDATE payments_attempt a SET outcome = CASE next WHEN 'canceled' THEN 'canceled' ELSE 'abandoned' END, updated_at = now()
      WHERE a.transaction_id = known.id AND a.outcome = 'requires_action';
   END IF;
+  IF next = 'succeeded' THEN
+    PERFORM apply_waiting_events(known.id, coalesce(known.provider_ref, p_intent));
+  END IF;
   IF next = 'succeeded' AND (known.cancel_requested OR known.status = 'canceled') THEN
     PERFORM refund_rest(known.id, 'order cancelled');
   END IF;
@@ -166,6 +178,7 @@ DECLARE
   news  text := CASE WHEN p_outcome IN ('declined', 'invalid', 'refused', 'not_done') THEN 'failed' ELSE p_outcome END;
   code  text := p_code;
 BEGIN
+  PERFORM lock_intent(p_intent);
   SELECT t.* INTO STRICT known
     FROM payments_transaction t JOIN payments_attempt a ON a.transaction_id = t.id
    WHERE a.id = p_attempt_id FOR UPDATE OF t;

@@ -187,6 +187,35 @@ BEGIN
 END
 $$;
 
+-- An event of money that was paid before: of a refund or a dispute.
+CREATE FUNCTION apply_later_event(p_payment payments_transaction, p_type text, p_object jsonb, p_minor bigint)
+RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN CASE WHEN p_type LIKE 'charge.dispute.%' THEN 'alarm'
+              ELSE apply_refund_event(p_payment, p_object, p_minor) END;
+END
+$$;
+
+-- What was told of an intent while nobody knew whose it is, as soon as it is known to be paid.
+CREATE FUNCTION apply_waiting_events(p_payment_id bigint, p_intent text) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+  known payments_transaction;
+  told  payments_stripeevent;
+BEGIN
+  FOR told IN SELECT * FROM payments_stripeevent e
+               WHERE e.intent = p_intent AND e.effect = 'unmatched' ORDER BY e.created_at, e.id LOOP
+    SELECT * INTO STRICT known FROM payments_transaction t WHERE t.id = p_payment_id;
+    BEGIN
+      told.effect := apply_later_event(known, told.type, told.object, told.minor);
+    EXCEPTION WHEN SQLSTATE 'PT409' THEN
+      told.effect := 'mismatch'; -- Stripe does not tell it again
+    END;
+    UPDATE payments_stripeevent e SET effect = told.effect, transaction_id = known.id WHERE e.id = told.id;
+  END LOOP;
+END
+$$;
+
 -- The payment that an event is of: known by its intent or, as long as it has none, by what we wrote
 -- into the intent's metadata.
 CREATE FUNCTION payment_of_event(p_intent text, p_object jsonb) RETURNS payments_transaction
@@ -213,12 +242,12 @@ LANGUAGE plpgsql AS $$
 DECLARE
   known  payments_transaction;
   kind   text := p_event ->> 'type';
-  object jsonb := p_event #> '{data,object}';
-  intent text := CASE WHEN kind LIKE 'payment\_intent.%' THEN object ->> 'id' ELSE object ->> 'payment_intent' END;
+  told   jsonb := p_event #> '{data,object}';
+  ref    text := CASE WHEN kind LIKE 'payment\_intent.%' THEN told ->> 'id' ELSE told ->> 'payment_intent' END;
   at     timestamptz := to_timestamp((p_event ->> 'created')::double precision);
 BEGIN
   INSERT INTO payments_stripeevent (id, type, object_ref, api_version, effect, created_at)
-  VALUES (p_event ->> 'id', kind, object ->> 'id', p_event ->> 'api_version', 'ignored', at)
+  VALUES (p_event ->> 'id', kind, told ->> 'id', p_event ->> 'api_version', 'ignored', at)
   ON CONFLICT DO NOTHING;
   IF NOT FOUND THEN
     RETURN;
@@ -228,21 +257,25 @@ BEGIN
      OR kind !~ '^(payment_intent\.|refund\.|charge\.refund\.updated$|charge\.dispute\.)' THEN
     RETURN;
   END IF;
-  known := payment_of_event(intent, object);
+  PERFORM lock_intent(ref);
+  known := payment_of_event(ref, told);
   IF known.id IS NULL THEN
     effect := 'unmatched';
-  ELSIF known.provider_ref <> intent THEN -- not made by us: its money is not in our books
+    IF kind NOT LIKE 'payment\_intent.%' THEN -- it may be ours, and the answer that says so be lost
+      UPDATE payments_stripeevent e
+         SET intent = ref, object = told, minor = p_minor
+       WHERE e.id = p_event ->> 'id';
+    END IF;
+  ELSIF known.provider_ref <> ref THEN -- not made by us: its money is not in our books
     effect := CASE kind WHEN 'payment_intent.succeeded' THEN 'alarm' ELSE 'unmatched' END;
     alarm := 'an order was paid a second time, by another intent';
-  ELSIF kind LIKE 'charge.dispute.%' THEN
-    effect := 'alarm';
-    alarm := 'Stripe tells of a dispute';
   ELSIF kind LIKE 'payment\_intent.%' THEN
-    effect := apply_intent_event(known, kind, object, at, p_minor);
-    PERFORM keep_intent(known.id, intent);
+    effect := apply_intent_event(known, kind, told, at, p_minor);
+    PERFORM keep_intent(known.id, ref);
   ELSE
-    effect := apply_refund_event(known, object, p_minor);
-    alarm := CASE WHEN effect = 'applied' AND object ->> 'status' = 'failed' THEN 'a refund has failed' END;
+    effect := apply_later_event(known, kind, told, p_minor);
+    alarm := CASE WHEN effect = 'alarm' THEN 'Stripe tells of a dispute'
+                  WHEN effect = 'applied' AND told ->> 'status' = 'failed' THEN 'a refund has failed' END;
   END IF;
   alarm := CASE effect WHEN 'mismatch' THEN 'Stripe tells of another amount than ours'
                        WHEN 'unmatched' THEN NULL ELSE alarm END;
