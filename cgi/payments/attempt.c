@@ -114,6 +114,39 @@ static bool get(struct request *request, int64_t attempt_id, struct row **attemp
 	return fetch(request, &sql_get_attempt, attempt) && commit(request);
 }
 
+enum {
+	DAY = 86400,
+	SKEW = 300, /* seconds for clocks that differ */
+};
+
+/* The intent that was made between two times, both in seconds, both included. */
+static bool find_made(struct request *request, const struct row *attempt, const int64_t time[2],
+                      struct response *response, const char **at)
+{
+	const char *path = arena_printf(request->arena,
+	                                "payment_intents?created%%5Bgte%%5D=%lld"
+	                                "&created%%5Blte%%5D=%lld",
+	                                (long long)time[0], (long long)time[1]);
+	struct wanted wanted = {path, "payment_uuid", column(attempt, "payment_uuid")};
+
+	return find_at_stripe(request, &wanted, response, at);
+}
+
+/* Where the intent most likely was made, when the attempt began; then in the day in which its
+ * key was good.  Lists begin with the newest, and days later that is far from here. */
+static bool find_intent(struct request *request, const struct row *attempt,
+                        struct response *response, const char **at)
+{
+	int64_t created = column_int(attempt, "created");
+	int64_t first[] = {created - SKEW, created + SKEW};
+	int64_t rest[] = {created + SKEW + 1, created + DAY + SKEW};
+
+	if (!find_made(request, attempt, first, response, at))
+		return false;
+	return *at || column_is(attempt, "is_recent", "t") ||
+	       find_made(request, attempt, rest, response, at);
+}
+
 /* What Stripe has of the attempt's payment; outcome "open" when it has nothing.  False: that
  * cannot be read. */
 static bool look(struct request *request, const struct row *attempt, struct verdict *seen)
@@ -131,13 +164,7 @@ static bool look(struct request *request, const struct row *attempt, struct verd
 		*seen = judge_intent(arena, &response);
 		return response.outcome == ANSWERED && response.status == 200;
 	}
-
-	/* Five minutes for clocks that differ. */
-	struct wanted wanted = {arena_printf(arena, "payment_intents?created%%5Bgte%%5D=%lld",
-	                                     (long long)column_int(attempt, "created") - 300),
-	                        "payment_uuid", column(attempt, "payment_uuid")};
-
-	if (!find_at_stripe(request, &wanted, &response, &at))
+	if (!find_intent(request, attempt, &response, &at))
 		return false;
 	*seen = at ? judge_intent_at(arena, &response, at)
 	           : (struct verdict){.outcome = "open"};
