@@ -57,7 +57,8 @@ static struct reply show_decline(struct request *request, const struct response 
 	                     value_or_null(request, response, "payment.id")));
 }
 
-/* What is no payment method at all is a mistake in the request, and that leaves no order. */
+/* What is no payment method at all is a mistake in the request, and that leaves no order to
+ * pay: a cancelled one, by which payments learns to refuse what may still come. */
 static struct reply withdraw(struct request *request)
 {
 	if (!run(request, &sql_withdraw_order) || !commit(request))
