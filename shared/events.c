@@ -5,6 +5,8 @@
 #include "shared.h"
 
 #define ATTEMPTS_BEFORE_ASIDE 10 /* as in sql/shared/events.sql */
+#define RELAY_WAITS_MS 10000     /* for a subscriber to take an event */
+#define CLIENT_WAITS_MS 2000     /* the relay will do what takes longer */
 
 const char *const service_names[SERVICES] = {
 	[PRODUCTS] = "products", [ORDERS] = "orders",     [USERS] = "users",
@@ -15,8 +17,9 @@ const char *const service_names[SERVICES] = {
 struct delivery {
 	struct request *request;
 	const struct json *events;
-	unsigned away;   /* set of services that are not asked any more */
-	bool one_by_one; /* one aggregate: what is refused holds up what follows */
+	long patience_ms; /* with each subscriber */
+	unsigned away;    /* set of services that are not asked any more */
+	bool one_by_one;  /* one aggregate: what is refused holds up what follows */
 	struct text delivered, failed, left;
 };
 
@@ -63,7 +66,7 @@ static void deliver(struct delivery *delivery, const char *id, const char *subsc
 	struct response response = {.outcome = ANSWERED, .status = 404};
 
 	if (service < SERVICES)
-		response = ask(request, service, POST, body, "events");
+		response = ask_within(request, delivery->patience_ms, service, body, "events");
 	if (response.outcome == ANSWERED && response.status == 200) {
 		text_printf(&delivery->delivered, ",%s", id);
 		return;
@@ -116,7 +119,8 @@ static long deliver_row(struct delivery *delivery, const struct row *row)
 
 void deliver_events(struct request *request, int64_t aggregate_id)
 {
-	struct delivery delivery = {.request = request, .one_by_one = true};
+	struct delivery delivery = {
+		.request = request, .patience_ms = CLIENT_WAITS_MS, .one_by_one = true};
 	struct row *row;
 
 	set_param_int(request, "outbox_aggregate", aggregate_id);
@@ -143,7 +147,8 @@ static const char *names_of(struct arena *arena, unsigned services)
 
 long relay_events(struct request *request, unsigned *away)
 {
-	struct delivery delivery = {.request = request, .away = *away};
+	struct delivery delivery = {
+		.request = request, .patience_ms = RELAY_WAITS_MS, .away = *away};
 	struct row *row;
 
 	set_param(request, "outbox_away", names_of(request->arena, *away));

@@ -16,6 +16,8 @@ setup() {
 }
 
 teardown() {
+	# shellcheck disable=SC2086
+	[[ -z ${stopped-} ]] || kill -CONT $stopped
 	back cart
 	go_on
 	MIGRATE_DATABASE_URL=$owner psql_owner "DELETE FROM orders.event_outbox WHERE aggregate_id >= 8100000000 AND delivered_at IS NULL"
@@ -125,6 +127,28 @@ in_cart() {
 	back cart
 	wait_for 25 all_delivered
 	in_cart 979
+}
+
+@test "a subscriber that hangs does not keep a customer waiting who has paid" {
+	local began id
+	stopped=$(workers cart)
+	# shellcheck disable=SC2086
+	kill -STOP $stopped
+	began=$SECONDS
+	TOKEN=$token api POST /api/v1/orders/ "{\"items\":[{\"product_id\":$product,\"quantity\":1}],
+		\"payment_method\":\"pm_card_visa\",\"shipping_address\":{\"name\":\"A\",\"line1\":\"1 Main Street\",
+		\"city\":\"Springfield\",\"postal_code\":\"12345\",\"country\":\"US\"}}" --header "Idempotency-Key: $(idem)"
+	expect_status 201 && expect_json .status confirmed
+	((SECONDS - began < 15)) || complain "it took $((SECONDS - began)) seconds"
+	id=$(json .id)
+	# shellcheck disable=SC2086
+	kill -CONT $stopped
+	wait_for 60 none_left "$id"
+}
+
+# Whether every event of an order has arrived.
+none_left() {
+	[[ $(psql_as orders "SELECT count(*) FROM event_outbox WHERE delivered_at IS NULL AND aggregate_id = $1") == 0 ]]
 }
 
 @test "an event that is always refused is set aside, and the rest flows" {
