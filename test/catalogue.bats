@@ -362,6 +362,46 @@ explained() {
 		DELETE FROM products_product WHERE slug LIKE '$word-deep-%'"
 }
 
+@test "what variants that are gone had in stock is not in stock" {
+	local top product small large
+	top=$(category "{\"slug\":\"$word-variants\"}")
+	product=$(new_product "{\"name\":\"v1\",\"category_id\":$top,\"stock_quantity\":3,\"variants\":[
+		{\"name\":\"S\",\"stock_quantity\":1},{\"name\":\"L\",\"stock_quantity\":2}]}")
+	api GET "/api/v1/products/$product/variants/"
+	small=$(json '.results[0].id') large=$(json '.results[1].id')
+	in_stock() { # TRUE FALSE: the names on either side
+		[[ $(names "category=$top&in_stock=true")/$(names "category=$top&in_stock=false") == "$1/$2" ]]
+	}
+	in_stock v1 ''
+	TOKEN=$(staff_token) api DELETE "/api/v1/products/$product/variants/$small/"
+	in_stock v1 ''
+	TOKEN=$(staff_token) api PATCH "/api/v1/products/$product/variants/$large/" '{"stock_quantity":0}'
+	in_stock '' v1
+	TOKEN=$(staff_token) api DELETE "/api/v1/products/$product/variants/$large/"
+	in_stock '' v1
+	TOKEN=$(staff_token) api PATCH "/api/v1/products/$product/" '{"stock_quantity":4}'
+	expect_status 200
+	in_stock v1 ''
+}
+
+@test "what is in stock is found without summing up each product's stock" {
+	local wanted buffers seen
+	psql_as products "INSERT INTO products_product (name, slug, price, currency)
+		SELECT '$word stocked ' || i, '$word-stocked-' || i, 100, 'USD' FROM generate_series(1, 5000) i;
+		INSERT INTO products_stock (product_id, on_hand) SELECT id, id % 2 FROM products_product WHERE slug LIKE '$word-stocked-%'"
+	psql_owner "ANALYZE products.products_product, products.products_stock"
+	for wanted in true false; do
+		seen=0
+		while read -r buffers _; do
+			seen=$((seen + 1))
+			((buffers <= 5000)) || complain "in_stock=$wanted: $buffers buffers"
+		done < <(explained in_stock="$wanted")
+		((seen == 2)) || complain "in_stock=$wanted: $seen plans"
+	done
+	psql_as products "DELETE FROM products_stock WHERE product_id IN (SELECT id FROM products_product WHERE slug LIKE '$word-stocked-%');
+		DELETE FROM products_product WHERE slug LIKE '$word-stocked-%'"
+}
+
 @test "a search runs once, and compares few of the names that nearly match it" {
 	local typed searches found seen compared
 	psql_as products "INSERT INTO products_product (name, slug, price, currency)

@@ -20,8 +20,10 @@ SELECT p.id, p.name, p.price, p.created_at, coalesce(p.rating_avg, 0) AS rating
    AND p.price <= :max_price::numeric * 10 ^ decimals(p.currency)
 --when ids
    AND p.id = ANY (string_to_array(:ids, ',')::bigint[])
---when in_stock
-   AND (SELECT s.available > 0 FROM product_stock s WHERE s.product_id = p.id) = :in_stock::boolean
+--when in_stock = true
+   AND EXISTS (SELECT FROM product_in_stock s WHERE s.product_id = p.id)
+--when in_stock = false
+   AND NOT EXISTS (SELECT FROM product_in_stock s WHERE s.product_id = p.id)
 --end
 --order default id bigint
 --order relevance -rank real
