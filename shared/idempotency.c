@@ -99,11 +99,14 @@ struct reply idempotency_end(struct request *request, struct reply reply)
 	          request->private->headers.size ? request->private->headers.bytes : "");
 	set_param(request, "reply_body", reply.body);
 	if (!kept) {
-		(void)!run(request, &sql_idempotency_forget);
+		if (!run(request, &sql_idempotency_forget))
+			db_rollback(); /* a row without an answer holds nobody up */
 		return reply;
 	}
-	if (!run_counted(request, &sql_idempotency_keep, &touched))
+	if (!run_counted(request, &sql_idempotency_keep, &touched)) {
+		db_rollback();
 		return *request->failure;
+	}
 	if (touched)
 		return reply;
 	/* The connection was lost, and the lock with it: a retry is at work, or is done. */

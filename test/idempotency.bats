@@ -20,6 +20,7 @@ setup() {
 }
 
 teardown() {
+	room_again || true
 	end_test
 }
 
@@ -617,4 +618,37 @@ grow_old() { # SERVICE KEY
 		expect_status 201
 	done
 	[[ $(psql_as products "SELECT count(*) FROM idempotency_key WHERE created_at < now() - interval '24 hours'") == 0 ]]
+}
+
+# no_room_for KEY: PostgreSQL's disk is full when the key's row is to be changed.
+no_room_for() {
+	psql_owner "CREATE FUNCTION products.no_room() RETURNS trigger LANGUAGE plpgsql AS
+			\$\$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = '53100'; END \$\$;
+		CREATE TRIGGER no_room BEFORE UPDATE OR DELETE ON products.idempotency_key
+			FOR EACH ROW WHEN (OLD.key = '$1') EXECUTE FUNCTION products.no_room()"
+}
+
+room_again() {
+	psql_owner "DROP FUNCTION products.no_room() CASCADE" 2>/dev/null
+}
+
+@test "where an answer cannot be kept nothing is done, and the client is told to come again" {
+	local key name
+	key=$(idem) name="Room $(random 8)"
+	no_room_for "$key"
+	post /api/v1/products/categories/ "{\"name\":\"$name\"}" "$key"
+	room_again
+	expect_problem 503 upstream_unavailable
+	expect_header Retry-After '[0-9]+'
+	[[ $(psql_as products "SELECT count(*) FROM products_category WHERE name = '$name'") == 0 ]]
+	post /api/v1/products/categories/ "{\"name\":\"$name\"}" "$key"
+	expect_status 201
+	# A refusal is told as it is, whatever becomes of its key.
+	key=$(idem)
+	no_room_for "$key"
+	post "/api/v1/products/$free/variants/" '{"name":"S"}' "$key"
+	room_again
+	expect_problem 409 product_has_stock
+	post "/api/v1/products/$free/variants/" '{"name":"S"}' "$key"
+	expect_problem 409 product_has_stock
 }
