@@ -4,7 +4,6 @@
 
 #include "parts.h"
 
-#define USERNAME_MAX 150
 #define TRIES 3 /* to change an account that others change meanwhile */
 
 const char *add_error(struct request *request, const char *errors, const char *field,

@@ -5,6 +5,8 @@
 #include "arnova.h"
 #include "users.h"
 
+#define USERNAME_MAX 150 /* characters, as in Django */
+
 /* Handlers: accounts.c, then sessions.c. */
 handler register_account;
 handler change_profile;

@@ -130,7 +130,7 @@ struct reply sign_in(struct request *request)
 		if (!record_sign_in(request, account, password, &recorded))
 			return *request->failure;
 	}
-	return recorded ? open_session(request, 200) : problem(request, "upstream_unavailable");
+	return recorded ? open_session(request, 200) : problem(request, "contended");
 }
 
 /* ---- Until the session ends ---- */

@@ -1,7 +1,6 @@
 /* users.c: what can be asked of the users service: accounts, sessions, what a person keeps. */
 #include "parts.h"
 
-#define USERNAME_MAX 150
 #define EMAIL_MAX 254
 #define PASSWORD_MIN 8
 #define PASSWORD_MAX 256

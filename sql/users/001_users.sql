@@ -49,7 +49,7 @@ CREATE TABLE refresh_token (
 CREATE INDEX ON refresh_token (family_id, issued_at);
 CREATE INDEX ON refresh_token (issued_at);
 
--- Kept for a day, to hold back those who try passwords.
+-- Failed sign-ins, kept for a day, by which those who try passwords can be held back.
 CREATE TABLE failed_sign_in (
   id      bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   account text        NOT NULL, -- 'user 5', or the SHA-256 of a name that is nobody's
@@ -130,15 +130,18 @@ CREATE FUNCTION create_account(p_email text, p_username text, p_password text, p
                                p_last_name text, p_is_staff boolean) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
+  name    text := normalize(p_username, NFKC); -- as Django has it: names that look alike are one
   created bigint;
 BEGIN
   PERFORM claim_email(p_email, NULL);
   -- Or somebody could be shut out by an account that has his address for a name.
-  IF p_username LIKE '%@%' AND lower(p_username) <> lower(p_email) THEN
+  IF name LIKE '%@%' AND lower(name) <> lower(normalize(p_email, NFKC)) THEN
     PERFORM invalid('username', 'A username with an @ must be your own email address.');
+  ELSIF length(name) > 150 THEN
+    PERFORM invalid('username', 'Ensure this field has no more than 150 characters.');
   END IF;
   INSERT INTO auth_user (email, username, password, first_name, last_name, is_staff, is_superuser)
-  VALUES (p_email, p_username, p_password, coalesce(p_first_name, ''), coalesce(p_last_name, ''),
+  VALUES (p_email, name, p_password, coalesce(p_first_name, ''), coalesce(p_last_name, ''),
           p_is_staff, p_is_staff)
   RETURNING id INTO created;
   RETURN created;
@@ -222,7 +225,7 @@ BEGIN
 END
 $$;
 
--- Lets somebody in no more, or again: by address, in any case.  known is null: nobody has it.
+-- Disables or enables the account with this address, in any case.  known is null where nobody has it.
 CREATE FUNCTION set_active(p_email text, p_is_active boolean, OUT known text, OUT changed boolean,
                            OUT sessions bigint)
 LANGUAGE plpgsql AS $$

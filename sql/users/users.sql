@@ -7,11 +7,12 @@ SELECT create_account(:email, :username, :hash, :first_name, :last_name, false) 
 SELECT create_account(:email, :username, :hash, NULL, NULL, true) AS account_id;
 
 -- name: find_account :row
--- By username, or by address; whoever has it as username comes first.
+-- By username (kept in NFKC), or by address; whoever has it as username comes first.
 SELECT u.id AS account_id, u.password, u.is_active
   FROM auth_user u
- WHERE u.username = :login OR (lower(u.email) = lower(:login) AND u.email <> '')
- ORDER BY u.username = :login DESC LIMIT 1;
+ WHERE u.username = normalize(:login, NFKC)
+    OR (lower(u.email) = lower(:login) AND u.email <> '')
+ ORDER BY u.username = normalize(:login, NFKC) DESC LIMIT 1;
 
 -- name: record_failed_sign_in :none
 SELECT record_failed_sign_in(:login, :account_id::bigint, :client);
@@ -66,7 +67,7 @@ SELECT u.email, u.username, u.password, u.first_name, u.last_name, p.phone, p.da
  WHERE u.id = :user_id::bigint;
 
 -- name: lock_account :none
--- Alone: whoever waits for a row and reads another by the same statement reads that as it was before.
+-- A statement of its own: one that waits for a lock and reads the row too would see it as it was before.
 SELECT id FROM auth_user WHERE id = :user_id::bigint FOR NO KEY UPDATE;
 
 -- name: change_account :none
