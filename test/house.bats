@@ -94,6 +94,16 @@ send_suite() {
 	expect_status 200
 }
 
+@test "what no service has is 404 with the request's id" {
+	for path in /api/v1/nothing/ /api/v2/products/ /api/v1/productsX/ /api/; do
+		api GET "$path" -H 'X-Request-ID: lost-one'
+		expect_problem 404 not_found
+		expect_header X-Request-ID lost-one
+		expect_json .request_id lost-one
+		[[ $(header Cache-Control) == no-store ]]
+	done
+}
+
 @test "paths work without the closing slash and nonsense is 404" {
 	api GET /api/v1/products
 	expect_status 200
