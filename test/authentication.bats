@@ -32,8 +32,8 @@ teardown() {
 	[[ $(psql_as payments "SELECT count(*) FROM payments_transaction t, payments_attempt a WHERE t::text || a::text LIKE '%$secret%'") == 0 ]]
 	run ! grep -rF "$secret" "$VAR/log"/payments*.log
 	fake authenticate "{\"payment_intent\":\"$(json '.results[0].provider_ref')\",\"result\":\"ok\"}"
-	wait_for 10 payment_is succeeded
-	wait_for 10 order_is status confirmed
+	wait_for 60 payment_is succeeded
+	wait_for 60 order_is status confirmed
 }
 
 @test "authentication that fails leaves an order that can be paid" {
@@ -41,7 +41,7 @@ teardown() {
 	pay pm_card_authenticationRequired
 	expect_json .status requires_action
 	fake authenticate "{\"payment_intent\":\"$(json .provider_ref)\",\"result\":\"fail\"}"
-	wait_for 10 payment_is failed
+	wait_for 60 payment_is failed
 	order_is status pending
 	pay pm_card_visa
 	expect_status 201
@@ -95,7 +95,7 @@ teardown() {
 	expect_status 201
 	[[ $body == "$first" ]]
 	authenticate ok
-	wait_for 10 order_is status confirmed
+	wait_for 60 order_is status confirmed
 	order_is payment_status paid
 	payment_is succeeded
 	[[ $(charges) == 1 ]]
@@ -115,9 +115,9 @@ teardown() {
 	order=$(json .id)
 	first=$(json .payment.id)
 	authenticate fail
-	wait_for 10 payment_is failed
+	wait_for 60 payment_is failed
 	expect_json '.results[0].failure_code' payment_intent_authentication_failure
-	wait_for 10 order_is payment_status failed
+	wait_for 60 order_is payment_status failed
 	order_is status pending
 	pay pm_card_visa
 	expect_status 201
@@ -139,13 +139,13 @@ teardown() {
 		authenticate "$result"
 		psql_owner "UPDATE payments.payments_attempt a SET due_at = now() FROM payments.payments_transaction t
 			WHERE t.id = a.transaction_id AND t.order_id = $order"
-		wait_for 20 reconciled_to "$state"
+		wait_for 60 reconciled_to "$state"
 		ledger_holds
 	done <<-END
 		fail failed
 		ok succeeded
 	END
-	wait_for 10 order_is status confirmed
+	wait_for 60 order_is status confirmed
 }
 
 @test "the customer authenticates late, when another card is tried: paid once" {
@@ -165,13 +165,14 @@ teardown() {
 	new_order
 	pay pm_card_authenticationRequired
 	scenario "{\"rules\":[{\"match\":{\"order_id\":$order,\"method\":\"POST\"},
-		\"do\":{\"fault\":\"latency\",\"when\":\"before\",\"ms\":2000}}]}" >/dev/null
+		\"do\":{\"fault\":\"latency\",\"when\":\"before\",\"ms\":15000}}]}" >/dev/null
 	(pay pm_card_visa && echo "$status $(json .status)" >"$BATS_TEST_TMPDIR/answer") &
-	wait_for 10 attempt_is pending
+	wait_for 60 has_posted 2
 	authenticate ok
+	hurry
 	wait
 	[[ $(<"$BATS_TEST_TMPDIR/answer") == "201 succeeded" ]]
-	wait_for 10 order_is status confirmed
+	wait_for 60 order_is status confirmed
 	[[ $(charges) == 1 ]]
 }
 
@@ -182,15 +183,17 @@ teardown() {
 	put_off
 	authenticate ok
 	scenario "{\"webhooks\":{\"mode\":\"off\"},\"rules\":[
-		{\"match\":{\"order_id\":$order,\"method\":\"GET\"},\"do\":{\"fault\":\"latency\",\"when\":\"after\",\"ms\":1500}},
-		{\"match\":{\"order_id\":$order,\"method\":\"POST\"},\"do\":{\"fault\":\"latency\",\"when\":\"before\",\"ms\":3500}}]}" >/dev/null
+		{\"match\":{\"order_id\":$order,\"method\":\"GET\"},\"do\":{\"fault\":\"latency\",\"when\":\"after\",\"ms\":4000}},
+		{\"match\":{\"order_id\":$order,\"method\":\"POST\"},\"do\":{\"fault\":\"latency\",\"when\":\"before\",\"ms\":15000}}]}" >/dev/null
 	internal POST "run/$order" '{}' &
+	running=$!
 	looked_at() { [[ $(entries '[.[] | select(.kind == "received" and .method == "GET")] | length') -gt 0 ]]; }
-	wait_for 10 looked_at
-	pay pm_card_visa
-	expect_status 201
-	expect_json .status succeeded
+	wait_for 60 looked_at
+	(pay pm_card_visa && echo "$status $(json .status)" >"$BATS_TEST_TMPDIR/answer") &
+	wait "$running"
+	hurry
 	wait
+	[[ $(<"$BATS_TEST_TMPDIR/answer") == "201 succeeded" ]]
 	[[ $(psql_as payments "SELECT string_agg(a.outcome, ' ' ORDER BY a.number) FROM payments_attempt a
 		JOIN payments_transaction t ON t.id = a.transaction_id WHERE t.order_id = $order") == "succeeded abandoned" ]]
 	[[ $(charges) == 1 ]]
@@ -207,7 +210,7 @@ teardown() {
 	[[ $(psql_as payments "SELECT string_agg(a.outcome, ' ' ORDER BY a.number) FROM payments_attempt a
 		JOIN payments_transaction t ON t.id = a.transaction_id WHERE t.order_id = $order") == "abandoned requires_action" ]]
 	authenticate ok
-	wait_for 10 payment_is succeeded
+	wait_for 60 payment_is succeeded
 	run ! authenticate ok
 	[[ $(charges) == 1 ]]
 }
@@ -264,7 +267,7 @@ teardown() {
 	authenticate ok
 	cancel_order
 	expect_json .status cancelled
-	wait_for 20 reconciled_to refunded
+	wait_for 60 reconciled_to refunded
 	[[ $(charges) == 1 && $(stripe_balance) == 0 ]]
 	"${ARNOVA_BUILD:-build}/arnova" verify
 }

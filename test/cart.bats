@@ -438,18 +438,17 @@ unit_price unit_price_at_add line_total available in_stock"
 }
 
 @test "what is available is judged by the quantity that an add before leaves" {
-	local product item adding
+	local product item
 	product=$(new_product '{"stock_quantity": 7}')
 	item=$(add "$product" 3)
 	# As the service changes a cart.
-	psql_owner "SET search_path = cart; BEGIN; SELECT FROM cart_cart WHERE user_id = $user FOR UPDATE;
-		UPDATE cart_cartitem SET quantity = 7 WHERE id = $item; SELECT pg_sleep(1); COMMIT" 3>&- >/dev/null &
-	adding=$!
-	sleep 0.3
+	hold cart "SELECT FROM cart_cart WHERE user_id = $user FOR UPDATE;
+		UPDATE cart_cartitem SET quantity = 7 WHERE id = $item" >/dev/null
+	will_let_go
 	cart POST items/ "{\"product_id\":$product,\"quantity\":1}"
 	expect_problem 409 insufficient_stock
 	expect_json '.items[0].requested' 8
-	wait "$adding"
+	wait "$holder"
 }
 
 @test "a line and a cart have a limit" {
@@ -514,7 +513,7 @@ unit_price unit_price_at_add line_total available in_stock"
 @test "orders reads a cart, and takes off what was ordered, once for each order" {
 	first=$(new_product)
 	second=$(new_product)
-	order=$((RANDOM * 32768 + RANDOM + 8000000000))
+	order=$((RANDOM * 32768 + RANDOM + 6900000000))
 	internal GET "carts/$user/"
 	expect_status 200
 	expect_json '.items | tojson' '[]'
@@ -546,7 +545,7 @@ unit_price unit_price_at_add line_total available in_stock"
 	local first second placing
 	first=$(new_product '{"stock_quantity": 100}') second=$(new_product)
 	item=$(add "$first" 3)
-	scenario '{"rules":[{"match":{"path":"/v1/payment_intents","times":-1},"do":{"fault":"latency","ms":1500,"when":"before"}}]}' >/dev/null
+	scenario '{"rules":[{"match":{"path":"/v1/payment_intents","times":-1},"do":{"fault":"latency","ms":15000,"when":"before"}}]}' >/dev/null
 	curl --silent --max-time 60 --output "$BATS_TEST_TMPDIR/order" --header "Authorization: Bearer $token" \
 		--header 'Content-Type: application/json' --header "Idempotency-Key: $(idem)" --data-binary \
 		'{"shipping_address":{"name":"Ada Buyer","line1":"1 Main Street","city":"Springfield",
@@ -556,24 +555,25 @@ unit_price unit_price_at_add line_total available in_stock"
 	being_paid() {
 		[[ $(psql_as orders "SELECT status FROM orders_order WHERE user_id = $user") == pending ]]
 	}
-	wait_for 20 being_paid
+	wait_for 60 being_paid
 	prepare POST /api/v1/cart/items/ "{\"product_id\":$first,\"quantity\":2}" "Authorization: Bearer $token"
 	prepare POST /api/v1/cart/items/ "{\"product_id\":$second,\"quantity\":1}" "Authorization: Bearer $token"
 	[[ $(send_prepared) == "201 2" ]]
 	being_paid
+	hurry
 	wait "$placing"
 	[[ $(jq -r .status "$BATS_TEST_TMPDIR/order") == confirmed ]]
 	cart_holds() {
 		[[ $(lines) == "$1" ]]
 	}
-	wait_for 20 cart_holds "[[$first,null,2],[$second,null,1]]"
+	wait_for 60 cart_holds "[[$first,null,2],[$second,null,1]]"
 	cart GET ''
 	expect_json '.items[0].id' "$item"
 }
 
 @test "a confirmed order that came from the cart takes its lines off, once" {
 	product=$(new_product)
-	order=$((RANDOM * 32768 + RANDOM + 8000000000))
+	order=$((RANDOM * 32768 + RANDOM + 6900000000))
 	confirmed() {
 		internal POST events/ "{\"event_id\":\"$(cat /proc/sys/kernel/random/uuid)\",
 			\"type\":\"order.confirmed\",\"aggregate_id\":$order,\"version\":2,\"payload\":{
@@ -604,7 +604,7 @@ unit_price unit_price_at_add line_total available in_stock"
 }
 
 @test "whoever looks at a cart waits for who changes it, and neither locks the other out" {
-	local lines=() product products=() changing turn
+	local lines=() product products=() turn
 	for turn in 1 2; do
 		product=$(new_product '{"price":"1.00"}')
 		products+=("$product")
@@ -618,16 +618,13 @@ unit_price unit_price_at_add line_total available in_stock"
 		done
 		# As the service changes a cart: its row first, then lines, here in either order.
 		lines=("${lines[1]}" "${lines[0]}")
-		psql_owner "SET search_path = cart; SET deadlock_timeout = '10ms'; BEGIN;
-			SELECT FROM cart_cart WHERE user_id = $user FOR UPDATE;
-			UPDATE cart_cartitem SET quantity = 2 WHERE id = ${lines[0]}; SELECT pg_sleep(1);
-			UPDATE cart_cartitem SET quantity = 2 WHERE id = ${lines[1]}; COMMIT" 3>&- &
-		changing=$!
-		sleep 0.3
+		hold cart "SET deadlock_timeout = '10ms'; SELECT FROM cart_cart WHERE user_id = $user FOR UPDATE;
+			UPDATE cart_cartitem SET quantity = 2 WHERE id = ${lines[0]}" >/dev/null
+		will_let_go 1 60 "UPDATE cart_cartitem SET quantity = 2 WHERE id = ${lines[1]}"
 		cart GET ''
 		expect_status 200
 		expect_json '.items | map(.unit_price) | unique | join(" ")' "$((turn + 1)).00"
-		wait "$changing"
+		wait "$holder"
 		cart GET ''
 		expect_json '.items | map(.quantity) | join(" ")' "2 2"
 	done

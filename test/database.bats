@@ -142,11 +142,14 @@ listener() {
 	key=$(idem)
 	TOKEN=$(staff_token)
 	psql_owner "CREATE FUNCTION products.slow() RETURNS trigger LANGUAGE plpgsql AS
-			'BEGIN PERFORM pg_sleep(3); RETURN NEW; END';
+			'BEGIN PERFORM pg_sleep(4); RETURN NEW; END';
 		CREATE TRIGGER slow BEFORE INSERT ON products.products_category
 			FOR EACH ROW WHEN (NEW.name = 'Cut $key') EXECUTE FUNCTION products.slow()"
-	(sleep 1 && psql_owner "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-		WHERE usename = 'products' AND wait_event = 'PgSleep'") &
+	ended() {
+		[[ $(psql_owner "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+			WHERE usename = 'products' AND wait_event = 'PgSleep'") != 0 ]]
+	}
+	wait_for 60 ended 3>&- &
 	api POST /api/v1/products/categories/ "{\"name\":\"Cut $key\"}" -H "Idempotency-Key: $key"
 	wait
 	psql_owner 'DROP TRIGGER slow ON products.products_category; DROP FUNCTION products.slow()'

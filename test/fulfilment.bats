@@ -218,7 +218,7 @@ ask_for() {
 	local product
 	product=$(new_product)
 	order "$product" 3 pm_card_visa
-	wait_for 10 settled
+	wait_for 60 settled
 	[[ $(stock_of "$product") == "10 3" && $(hold_of) == committed ]]
 	set_status processing
 	set_status cancelled "out of stock"
@@ -228,10 +228,10 @@ ask_for() {
 		settled && [[ $(psql_as payments "SELECT captured || ' ' || refunded FROM payments_transaction
 			WHERE order_id = $id") == "3000 3000" ]]
 	}
-	wait_for 20 given_back
+	wait_for 60 given_back
 	[[ $(stock_of "$product") == "10 0" && $(hold_of) == released ]]
 	refunded() { show && [[ $(json .payment_status) == refunded ]]; }
-	wait_for 10 refunded
+	wait_for 60 refunded
 	# What was not paid cannot be paid any more.
 	order "$dear" 1
 	set_status cancelled
@@ -332,12 +332,12 @@ actions_of() { # STATUS owner|staff
 	local product first second third
 	product=$(new_product '{"price":"0.00","stock_quantity":10}')
 	order "$product" 3 "$other" 1
-	wait_for 10 settled
+	wait_for 60 settled
 	[[ $(stock_of "$product") == "10 3" ]]
 	ship "$(some 1 0)" && first=$shipment
 	expect_status 201
 	order_is processing partially_shipped
-	wait_for 10 settled
+	wait_for 60 settled
 	[[ $(stock_of "$product") == "9 2" && $(hold_of) == committed ]]
 	[[ $(psql_as products "SELECT count(*) FROM products_stockmovement m JOIN products_stock s ON s.id = m.stock_id
 		WHERE s.product_id = $product AND m.cause = 'consume' AND (m.on_hand, m.reserved) = (-1, -1)") == 1 ]]
@@ -368,7 +368,7 @@ actions_of() { # STATUS owner|staff
 	expect_status 201
 	expect_json '.items|map("\(.order_item_id) \(.quantity)")|join(",")' "${items[0]} 1"
 	order_is shipped partially_delivered
-	wait_for 10 settled
+	wait_for 60 settled
 	[[ $(stock_of "$product") == "7 0" && $(hold_of) == consumed ]]
 	report "$third" delivered
 	order_is shipped partially_delivered
@@ -419,7 +419,7 @@ actions_of() { # STATUS owner|staff
 	[[ $(sort "$BATS_TEST_TMPDIR/codes" | uniq -c | awk '{print $2 "x" $1}' | paste -sd ' ') == "201x5 409x7" ]] ||
 		complain "$(sort "$BATS_TEST_TMPDIR/codes" | uniq -c)"
 	order_is shipped shipped
-	wait_for 10 settled
+	wait_for 60 settled
 	[[ $(stock_of "$product") == "4 0" && $(hold_of) == consumed ]]
 	verified
 }
@@ -446,7 +446,7 @@ actions_of() { # STATUS owner|staff
 		"cancelled cancelled-0" | "shipped shipped-1") ;;
 		*) complain "neither shipped nor cancelled" ;;
 		esac
-		wait_for 10 settled
+		wait_for 60 settled
 	done
 	verified
 }
@@ -623,7 +623,7 @@ actions_of() { # STATUS owner|staff
 	TOKEN=$buyer api GET "/api/v1/orders/$id/track/"
 	expect_json '.shipments|map("\(.carrier):\(.tracking_number):\(.tracking_url):\(.status):\(.items|map(.quantity)|join("+"))")|join(" ")' \
 		'UPS::null:shipped:1 ::null:shipped:1+1'
-	wait_for 10 settled
+	wait_for 60 settled
 	[[ $(hold_of) == consumed ]]
 	report "$shipment" in_transit
 	set_status delivered "at the door"

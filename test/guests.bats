@@ -536,36 +536,33 @@ in_carts() {
 }
 
 @test "two who merge the same carts never wait for one another in a circle" {
-	local product user waiting
+	local product user id
 	product=$(new_product '{"stock_quantity": 1000}') user=$(user_token buyer) id=$(user_field buyer .user.id)
 	as "$user" POST items/ "{\"product_id\":$product,\"quantity\":1}"
 	new_guest "$product" 2
 	# As a merge does it: the guest's row first. Whoever began with the user's would wait in vain.
-	psql_owner "SET search_path = cart; SET deadlock_timeout = '10ms'; BEGIN;
-		SELECT FROM cart_cart WHERE guest_hash = encode(sha256('$guest'), 'hex') FOR UPDATE; SELECT pg_sleep(1);
-		SELECT FROM cart_cart WHERE user_id = $id FOR UPDATE; COMMIT" 3>&- >"$BATS_TEST_TMPDIR/circle" 2>&1 &
-	waiting=$!
-	sleep 0.3
+	hold cart "SET deadlock_timeout = '10ms';
+		SELECT FROM cart_cart WHERE guest_hash = encode(sha256('$guest'), 'hex') FOR UPDATE" >/dev/null
+	will_let_go 1 60 "SELECT FROM cart_cart WHERE user_id = $id FOR UPDATE"
 	as "$user" POST merge/ '{"strategy":"sum"}'
 	expect_status 200
-	wait "$waiting"
+	wait "$holder"
 	guest=
 	TOKEN=$user holds "[[$product,3]]"
 }
 
 @test "a cart that one user is merging is gone for all others, and for its guest" {
-	local product user waiting
+	local product user
 	product=$(new_product '{"stock_quantity": 1000}') user=$(user_token buyer)
 	as "$user" POST items/ "{\"product_id\":$product,\"quantity\":1}"
 	new_guest "$product" 2
-	psql_owner "SET search_path = cart; BEGIN; DELETE FROM cart_cart
-		WHERE guest_hash = encode(sha256('$guest'), 'hex'); SELECT pg_sleep(1); COMMIT" 3>&- >/dev/null &
-	waiting=$!
-	sleep 0.3
+	hold cart "DELETE FROM cart_cart WHERE guest_hash = encode(sha256('$guest'), 'hex')" >/dev/null
+	# Both may wait, or the merge alone.
+	will_let_go 2 1
 	prepare POST /api/v1/cart/merge/ '{"strategy":"sum"}' "Authorization: Bearer $user" "X-Cart-Token: $guest"
 	prepare POST /api/v1/cart/items/ "{\"product_id\":$product,\"quantity\":5}" "X-Cart-Token: $guest"
 	[[ $(send_prepared) == "200 1,201 1" ]]
-	wait "$waiting"
+	wait "$holder"
 	guest=
 	TOKEN=$user holds "[[$product,1]]"
 	guest=$(sed -n 's/\r$//; s/^X-Cart-Token: //Ip' "$BATS_TEST_TMPDIR/prepared.headers.2")

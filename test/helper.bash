@@ -104,7 +104,8 @@ expect_problem() {
 		expect_json .code "$2" && expect_json .status "$1"
 }
 
-# wait_for SECONDS COMMAND...: until it succeeds.
+# wait_for SECONDS COMMAND...: until it succeeds. It costs nothing to be patient: a machine that stands
+# still for some seconds must not fail a test.
 wait_for() {
 	local deadline=$((SECONDS + $1))
 	shift
@@ -200,11 +201,10 @@ psql_owner() {
 	psql -XAtq -v ON_ERROR_STOP=1 -d "$MIGRATE_DATABASE_URL" -c "$1"
 }
 
-# hold SERVICE SQL: runs it in a transaction that stays open until let_go, which first gives
-# somebody who waits for it the time to come.
+# hold SERVICE SQL: runs it in a transaction that stays open until let_go.
 hold() {
-	local url=${1^^}_DATABASE_URL line
-	coproc HOLDER { psql -XAtq -v ON_ERROR_STOP=1 -d "${!url}" 2>&1 3>&-; }
+	local line
+	coproc HOLDER { psql -XAtq -v ON_ERROR_STOP=1 -d "$MIGRATE_DATABASE_URL" 2>&1 3>&-; }
 	holder=$HOLDER_PID # which bash forgets when it ends
 	printf 'SET search_path = %s; BEGIN; %s; \\echo held\n' "$1" "$2" >&"${HOLDER[1]}"
 	while read -r -t 20 line <&"${HOLDER[0]}"; do
@@ -213,9 +213,22 @@ hold() {
 	complain "could not hold: $line"
 }
 
+# will_let_go [COUNT [SECONDS [SQL]]]: that transaction ends, with SQL, when COUNT (1) wait for it or
+# the time (60) is over. The server looks by itself, and nobody waits longer than he has to: a service
+# gives up after two seconds.
+will_let_go() {
+	echo "DO \$\$ DECLARE begun timestamptz := clock_timestamp(); BEGIN
+			WHILE clock_timestamp() < begun + interval '${2-60} seconds' LOOP
+				EXIT WHEN (SELECT count(*) >= ${1-1} FROM pg_locks
+					WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)));
+				PERFORM pg_sleep(0.01);
+			END LOOP;
+		END \$\$; ${3-};" 'COMMIT; \q' >&"${HOLDER[1]}"
+}
+
+# let_go [COUNT [SECONDS [SQL]]]: the same, and it has ended.
 let_go() {
-	wait_for 1 held_up "$1" 2>/dev/null || true
-	printf 'COMMIT; \\q\n' >&"${HOLDER[1]}"
+	will_let_go "$@"
 	wait "$holder"
 }
 
@@ -235,6 +248,11 @@ scenario() {
 		"$STRIPE_STANDIN_URL/_fake/scenario"
 }
 
+# Whom a "latency" of it still keeps waiting is answered now.
+hurry() {
+	curl --silent --fail --data-binary '{}' "$STRIPE_STANDIN_URL/_fake/hurry" >/dev/null
+}
+
 # Nobody answers on the socket of products' siblings while its name is another.
 products_away() {
 	mv "$VAR/run/products-internal.sock" "$VAR/run/products-internal.away"
@@ -245,7 +263,7 @@ products_back() {
 	if [[ -e $VAR/run/products-internal.away ]]; then
 		mv "$VAR/run/products-internal.away" "$VAR/run/products-internal.sock"
 		# lighttpd leaves a backend that refused alone for a second.
-		wait_for 10 curl --silent --fail --output /dev/null "$PRODUCTS_SERVICE_URL/health/ready"
+		wait_for 60 curl --silent --fail --output /dev/null "$PRODUCTS_SERVICE_URL/health/ready"
 	fi
 }
 

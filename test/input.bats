@@ -669,7 +669,7 @@ END
 	TRUSTED_PROXIES=127.0.0.1,10.0.0.1 spawn-fcgi -n -s "$socket" -- \
 		"${BUILD:-${ARNOVA_BUILD:-build}}/products.fcgi" 2>"$log" 3>&- &
 	worker=$!
-	wait_for 10 test -S "$socket"
+	wait_for 60 test -S "$socket"
 	client socket "$socket" <<'END' || bad=1
 200 | GET /health | X-Forwarded-For:9.9.9.9
 200 | GET /health | X-Forwarded-For:6.6.6.6 X-Forwarded-For:8.8.8.8,\s10.0.0.1

@@ -66,7 +66,7 @@ internal() {
 # Runs what is open for $order until its payment is in this state.  The relay does the same all the
 # time, and who comes second finds the work taken.
 settle_to() { # STATE
-	wait_for 20 settled_to "$1"
+	wait_for 60 settled_to "$1"
 }
 
 settled_to() {
@@ -91,6 +91,15 @@ lost() { # [WHEN] [PATH]
 
 lost_and_found() {
 	scenario '{"webhooks":{"mode":"off"}}' >/dev/null
+}
+
+# How often we have posted to Stripe for $order.
+posts() {
+	entries '[.[] | select(.kind == "received" and .method == "POST")] | length'
+}
+
+has_posted() { # COUNT
+	[[ $(posts) == "$1" ]]
 }
 
 fake() { # PATH JSON
@@ -243,7 +252,7 @@ cancel_order() {
 # The order's time is over; the relay is free to see that before we make it.
 run_out() {
 	psql_as orders "UPDATE orders_order SET reserved_until = now() - interval '1 second' WHERE id = $order"
-	wait_for 20 relayed_to "$1"
+	wait_for 60 relayed_to "$1"
 }
 
 relayed_to() { # STATUS of the order
@@ -275,7 +284,7 @@ ask_for() {
 		header = "Idempotency-Key: $(idem)"
 		data-binary = "${3//\"/\\\"}"
 		output = "$BATS_TEST_TMPDIR/answer.$requests"
-		write-out = "%{http_code} %{time_total}\n"
+		write-out = "%{http_code} %{time_total} %{filename_effective}\n"
 		max-time = 60
 		silent
 	END
@@ -284,5 +293,23 @@ ask_for() {
 # Sends them; prints how often each status came: "201 10,409 190".
 all_at_once() {
 	curl --silent --no-progress-meter --parallel --parallel-immediate --parallel-max 300 --config "$1" >"$1.times" 2>/dev/null || true
+	cut -d ' ' -f 1 "$1.times" | sort | uniq -c | awk '{print $2 " " $1}' | paste -sd ,
+}
+
+# until_served FILE: the same, but whoever waited so long that he was refused (503) asks again with his
+# key, as customers do, five times at most.
+until_served() {
+	local refused
+	all_at_once "$1" >/dev/null
+	for _ in {1..5}; do
+		refused=$(awk '$1 == 503 { print $3 }' "$1.times" | paste -sd ' ')
+		[[ -n $refused ]] || break
+		awk -v RS='(^|\n)next\n' -v refused=" $refused " 'match($0, /output = "[^"]*/) &&
+			index(refused, " " substr($0, RSTART + 10, RLENGTH - 10) " ") { if (count++) print "next"; print }' \
+			"$1" >"$1.again"
+		all_at_once "$1.again" >/dev/null
+		sed -i '/^503 /d' "$1.times"
+		cat "$1.again.times" >>"$1.times"
+	done
 	cut -d ' ' -f 1 "$1.times" | sort | uniq -c | awk '{print $2 " " $1}' | paste -sd ,
 }

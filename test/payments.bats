@@ -214,7 +214,7 @@ currencies='
 		payment_is refunded
 		expect_json '.results[0].refunded' "$price"
 		[[ $(stripe "payment_intents/$(intent)?expand%5B%5D=latest_charge" | jq .latest_charge.amount_refunded) == "$charged" ]]
-		wait_for 10 order_is payment_status refunded
+		wait_for 60 order_is payment_status refunded
 	done <<<"$currencies"
 	order= # sums in other units than ours
 }

@@ -30,7 +30,7 @@ sign_up() {
 	for token in "${tokens[@]}"; do
 		ask_for "$token" /api/v1/orders/ "{\"items\":[{\"product_id\":$product,\"quantity\":1}],\"shipping_address\":$address}"
 	done >"$BATS_TEST_TMPDIR/requests"
-	result=$(all_at_once "$BATS_TEST_TMPDIR/requests")
+	result=$(until_served "$BATS_TEST_TMPDIR/requests")
 	[[ $result == "201 10,409 190" ]] || complain "expected ten orders, got $result"
 	api GET "/api/v1/products/$product/"
 	expect_json '"\(.stock_quantity) \(.in_stock)"' "0 false"
@@ -72,7 +72,7 @@ sign_up() {
 		ask_for "${tokens[order]}" /api/v1/payments/process/ \
 			"{\"order_id\":${orders[order]},\"payment_method\":\"pm_card_visa\"}"
 	done >"$BATS_TEST_TMPDIR/requests"
-	result=$(all_at_once "$BATS_TEST_TMPDIR/requests")
+	result=$(until_served "$BATS_TEST_TMPDIR/requests")
 	[[ $result == "201 $((2 * count))" ]] || complain "expected $((2 * count)) times 201, got $result"
 	[[ $(psql_as orders "SELECT count(*) FROM orders_order o JOIN orders_orderitem i ON i.order_id = o.id
 		WHERE i.product_id = $product AND o.status = 'confirmed'") == $((2 * count)) ]]

@@ -147,7 +147,7 @@ stripe_refunds() {
 		internal POST "run/$order" '{}' && TOKEN=$buyer api GET "/api/v1/payments/$payment/" &&
 			expect_json .refunded 19.50
 	}
-	wait_for 20 settled_and_shown
+	wait_for 60 settled_and_shown
 	[[ $(stripe_refunds length) == 13 ]]
 }
 
@@ -209,7 +209,7 @@ stripe_refunds() {
 	expect_json .refunded 0.00
 	expect_json .status succeeded
 	fake settle "{\"refund\":\"$(psql_as payments "SELECT r.provider_ref FROM payments_refund r WHERE r.transaction_id = $payment")\",\"result\":\"succeeded\"}"
-	wait_for 10 payment_is refunded
+	wait_for 60 payment_is refunded
 }
 
 @test "a refund that fails days later is refundable again" {
@@ -219,10 +219,10 @@ stripe_refunds() {
 	expect_status 201
 	payment_is refunded
 	fake settle "{\"refund\":\"$(psql_as payments "SELECT r.provider_ref FROM payments_refund r WHERE r.transaction_id = $payment")\",\"result\":\"failed\"}"
-	wait_for 10 payment_is succeeded
+	wait_for 60 payment_is succeeded
 	expect_json '.results[0].refunds[0].status' failed
 	expect_json '.results[0].refunded' 0.00
-	wait_for 10 order_is payment_status paid
+	wait_for 60 order_is payment_status paid
 	order_is status confirmed
 	[[ $(grep -hF '"message":"a refund has failed"' "$VAR"/log/payments*.log) == *"\"order_id\":$order,"* ]]
 	# A later word of its success is of before.
@@ -247,9 +247,9 @@ refund_event() {
 @test "a refund made in Stripe's dashboard is taken in" {
 	paid_order
 	fake refund "{\"payment_intent\":\"$(json .provider_ref)\",\"amount\":700}"
-	wait_for 10 payment_is partially_refunded
+	wait_for 60 payment_is partially_refunded
 	expect_json '.results[0].refunded' 7.00
-	wait_for 10 order_is payment_status partially_refunded
+	wait_for 60 order_is payment_status partially_refunded
 }
 
 @test "a refund in Stripe's dashboard leaves no room for ours, which is pending: Stripe's counts" {
@@ -261,9 +261,9 @@ refund_event() {
 	scenario "{\"rules\":[{\"match\":{\"order_id\":$order,\"method\":\"POST\",\"path\":\"/v1/refunds\",\"times\":-1},
 		\"do\":{\"fault\":\"status\",\"status\":503,\"effect\":false}}]}" >/dev/null
 	fake refund "{\"payment_intent\":\"$intent\",\"amount\":1000}"
-	wait_for 10 event_sent refund.created 409
+	wait_for 60 event_sent refund.created 409
 	scenario '{}' >/dev/null
-	wait_for 20 settled_to partially_refunded
+	wait_for 60 settled_to partially_refunded
 	payment_is partially_refunded
 	expect_json '.results[0].refunded' 10.00
 	expect_json '.results[0].refunds | map("\(.amount) \(.status)") | sort | join(", ")' '10.00 succeeded, 15.00 failed'
@@ -424,13 +424,13 @@ event_of_unseen() {
 	expect_problem 409 not_refundable
 	fake settle "{\"refund\":\"$(psql_as payments "SELECT provider_ref FROM payments_refund WHERE transaction_id = $payment AND amount = 1500")\",\"result\":\"failed\"}" >/dev/null
 	refundable() { refund '{"amount":"15.00"}' && expect_status 202; }
-	wait_for 10 refundable
+	wait_for 60 refundable
 	payment_is succeeded
 	expect_json '.results[0].refunds | map("\(.amount) \(.status)") | join(", ")' '15.00 failed, 4.99 pending, 15.00 pending'
 	for ref in $(stripe_refunds '.[] | select(.status == "pending") | .id'); do
 		fake settle "{\"refund\":\"$ref\",\"result\":\"succeeded\"}" >/dev/null
 	done
-	wait_for 10 payment_is refunded
+	wait_for 60 payment_is refunded
 }
 
 @test "the retry of a refund's key tells how it ended, and gives nothing back again" {
@@ -446,7 +446,7 @@ event_of_unseen() {
 	refund '{"amount":"6.00"}' "$key"
 	expect_problem 422 idempotency_key_reused
 	fake settle "{\"refund\":\"$(psql_as payments "SELECT provider_ref FROM payments_refund WHERE id = $first")\",\"result\":\"succeeded\"}" >/dev/null
-	wait_for 10 payment_is partially_refunded
+	wait_for 60 payment_is partially_refunded
 	refund '{"amount":"5.00"}' "$key"
 	expect_status 201
 	expect_json '"\(.id) \(.status)"' "$first succeeded"
@@ -466,18 +466,18 @@ event_of_unseen() {
 @test "a worker is killed while it refunds: the retry of its key, or reconcile, finishes that once" {
 	for how in retry reconcile; do
 		paid_order
-		fault '{"fault":"latency","when":"after","ms":4000}' POST /v1/refunds
+		fault '{"fault":"latency","when":"after","ms":15000}' POST /v1/refunds
 		key=$(idem)
 		refund '{"amount":"5.00"}' "$key" &
-		wait_for 10 given_back_at_stripe
+		wait_for 60 given_back_at_stripe
 		kill_worker refund
 		wait
 		case $how in
 		retry)
 			retried() { refund '{"amount":"5.00"}' "$key" && expect_status 201; }
-			wait_for 20 retried
+			wait_for 60 retried
 			;;
-		reconcile) wait_for 20 reconciled_to partially_refunded ;;
+		reconcile) wait_for 60 reconciled_to partially_refunded ;;
 		esac
 		payment_is partially_refunded
 		expect_json '.results[0].refunded' 5.00

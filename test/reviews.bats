@@ -25,7 +25,7 @@ orders_back() {
 	if [[ -e $VAR/run/orders-internal.away ]]; then
 		mv "$VAR/run/orders-internal.away" "$VAR/run/orders-internal.sock"
 		# lighttpd leaves a backend that refused alone for a second.
-		wait_for 10 curl --silent --fail --output /dev/null "$ORDERS_SERVICE_URL/health/ready"
+		wait_for 60 curl --silent --fail --output /dev/null "$ORDERS_SERVICE_URL/health/ready"
 	fi
 }
 
@@ -245,7 +245,7 @@ buy() {
 		api GET "$path"
 		[[ $(json '.results[0].verified_purchase') == true ]]
 	}
-	wait_for 30 is_verified
+	wait_for 60 is_verified
 }
 
 # at_once METHOD SHIFT: a request of each of the users at the same moment, with one star, then

@@ -299,7 +299,7 @@ take_as_long() {
 meanwhile() {
 	hold users "$1"
 	(sign_in "$email" "$PASSWORD" && echo "$status" >"$BATS_TEST_TMPDIR/status") &
-	let_go users
+	let_go
 	wait $!
 	status=$(cat "$BATS_TEST_TMPDIR/status")
 }
@@ -631,7 +631,7 @@ held_while() {
 	hold users "$1"
 	shift
 	("$@" && echo "$status" >"$BATS_TEST_TMPDIR/status" && echo "$body" >"$BATS_TEST_TMPDIR/body") &
-	let_go users
+	let_go
 	wait $!
 	status=$(cat "$BATS_TEST_TMPDIR/status") body=$(cat "$BATS_TEST_TMPDIR/body")
 }

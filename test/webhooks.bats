@@ -84,7 +84,7 @@ version() {
 	done
 	wait
 	payment_is succeeded
-	wait_for 10 order_is status confirmed
+	wait_for 60 order_is status confirmed
 	[[ $(psql_as payments "SELECT string_agg(effect, ' ' ORDER BY effect) FROM payments_stripeevent e
 		JOIN payments_transaction t ON t.id = e.transaction_id WHERE t.order_id = $order") == "applied nothing nothing nothing nothing" ]]
 }
@@ -256,7 +256,7 @@ version() {
 	settle_to requires_action
 	authenticate fail
 	event "$(intent_event payment_failed requires_payment_method)"
-	wait_for 20 reconciled_to failed
+	wait_for 60 reconciled_to failed
 }
 
 @test "processing is told while the cancellation of the intent has no answer yet" {
@@ -280,7 +280,7 @@ version() {
 		new_order
 		pay pm_card_visa
 		expect_status 201
-		wait_for 10 order_is status confirmed
+		wait_for 60 order_is status confirmed
 		payment_is succeeded
 		ledger_holds
 	done
@@ -304,9 +304,9 @@ version() {
 	[[ $(effect "$foreign") == unmatched ]]
 	payment_is unknown
 	fake release_webhooks '{}' >/dev/null
-	wait_for 10 payment_is succeeded
+	wait_for 60 payment_is succeeded
 	[[ $(json '.results[0].provider_ref') == pi_* ]]
-	wait_for 10 order_is status confirmed
+	wait_for 60 order_is status confirmed
 	[[ $(charges) == 1 ]]
 }
 
@@ -333,7 +333,7 @@ version() {
 @test "a dispute is told to staff, and leaves payment and order as they are" {
 	scenario '{"settle_ms":1500}' >/dev/null
 	paid_order pm_card_createDispute
-	wait_for 10 event_sent charge.dispute.created 200
+	wait_for 60 event_sent charge.dispute.created 200
 	alarmed "Stripe tells of a dispute"
 	TOKEN=$(staff_token) api GET "/api/v1/payments/?order_id=$order"
 	expect_json '.results[0] | "\(.status) \(.alerts | map(.type) | join(","))"' "succeeded charge.dispute.created"
@@ -341,7 +341,7 @@ version() {
 	refund '{}'
 	expect_problem 409 not_refundable
 	fake settle "{\"charge\":\"$(stripe "payment_intents/$(intent)" | jq -r .latest_charge)\",\"result\":\"lost\"}" >/dev/null
-	wait_for 10 event_sent charge.dispute.closed 200
+	wait_for 60 event_sent charge.dispute.closed 200
 	TOKEN=$(staff_token) api GET "/api/v1/payments/$payment/"
 	expect_json '"\(.status) \(.captured) \(.refunded) \(.alerts | map(.type) | unique | join(","))"' \
 		"succeeded 19.99 0.00 charge.dispute.closed,charge.dispute.created"
@@ -361,5 +361,5 @@ version() {
 		[[ $(effect "$told") == "$([[ $type == succeeded ]] && echo applied || echo nothing)" ]]
 	done
 	payment_is succeeded
-	wait_for 10 order_is payment_status paid
+	wait_for 60 order_is payment_status paid
 }

@@ -244,6 +244,15 @@ static void reset(struct request *request, struct answer *answer, const cJSON *b
 	answer_done(answer);
 }
 
+/* Whoever is kept waiting, by a rule's ms, waits no longer. */
+static void hurry(struct request *request, struct answer *answer, const cJSON *body)
+{
+	(void)request;
+	(void)body;
+	end_pauses();
+	answer_done(answer);
+}
+
 static void show_sink(struct request *request, struct answer *answer, const cJSON *body)
 {
 	cJSON *json = cJSON_CreateObject();
@@ -294,6 +303,7 @@ static const struct control controls[] = {
 	{"POST", "/_fake/refund", refund_elsewhere},
 	{"POST", "/_fake/release_webhooks", release_held},
 	{"POST", "/_fake/advance", advance},
+	{"POST", "/_fake/hurry", hurry},
 	{"POST", "/_fake/reset", reset},
 	{"GET", "/_fake/sink", show_sink},
 };

@@ -17,6 +17,7 @@ static pthread_mutex_t state_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t change = PTHREAD_COND_INITIALIZER;
 static pthread_mutex_t pause_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t pause_end = PTHREAD_COND_INITIALIZER;
+static unsigned pauses_ended; /* how often all were */
 static bool ending;
 static _Atomic(int64_t) clock_offset;
 
@@ -171,9 +172,18 @@ void stop_pauses(void)
 	pthread_mutex_unlock(&pause_lock);
 }
 
+void end_pauses(void)
+{
+	pthread_mutex_lock(&pause_lock);
+	pauses_ended++;
+	pthread_cond_broadcast(&pause_end);
+	pthread_mutex_unlock(&pause_lock);
+}
+
 void pause_for(int64_t milliseconds)
 {
 	struct timespec until;
+	unsigned before;
 
 	if (milliseconds <= 0)
 		return;
@@ -185,7 +195,9 @@ void pause_for(int64_t milliseconds)
 		until.tv_nsec -= 1000000000;
 	}
 	pthread_mutex_lock(&pause_lock);
-	while (!ending && pthread_cond_timedwait(&pause_end, &pause_lock, &until) != ETIMEDOUT)
+	before = pauses_ended;
+	while (!ending && pauses_ended == before &&
+	       pthread_cond_timedwait(&pause_end, &pause_lock, &until) != ETIMEDOUT)
 		continue;
 	pthread_mutex_unlock(&pause_lock);
 }

@@ -36,7 +36,8 @@ void state_changed(void);
 int64_t now_seconds(void);      /* unix time on the stand-in's own clock */
 int64_t now_milliseconds(void); /* for due times; moves with the same clock */
 void advance_clock(int64_t seconds);
-void pause_for(int64_t milliseconds); /* returns early when the program ends */
+void pause_for(int64_t milliseconds); /* returns early when the program ends, or all pauses */
+void end_pauses(void);
 bool stopping(void);
 void stop_pauses(void);
 
