@@ -11,9 +11,10 @@ ON='automatic_payment_methods[enabled]=true'
 setup() {
 	[ -x "$PROGRAM" ]
 	T=$BATS_TEST_TMPDIR
-	port=$((20000 + (BASHPID * 7 + BATS_TEST_NUMBER * 131) % 12000))
-	for try in 1 2 3 4 5; do
-		start --port $((port + try)) && return
+	# Not where test/run has its instances, of which each takes seven in a row.
+	port=$((11000 + (BASHPID * 7 + BATS_TEST_NUMBER * 131) % 8000))
+	for try in {1..20}; do
+		start --port $((port + try * 13)) && return
 	done
 	return 1
 }
@@ -42,11 +43,11 @@ teardown() {
 }
 
 wait_until() {
-	for _ in $(seq 100); do
-		"$@" >/dev/null 2>&1 && return
+	local deadline=$((SECONDS + 60))
+	until "$@" >/dev/null 2>&1; do
+		((SECONDS < deadline)) || return
 		sleep 0.05
 	done
-	return 1
 }
 
 # request ARGUMENTS...: sets $status (000: cut), $T/body and $T/headers.
@@ -109,6 +110,10 @@ error_is() { # STATUS TYPE CODE PARAM
 
 ledger() { # FILTER over the list of entries
 	curl -sf "$S/_fake/ledger" | jq -r ".entries|$1"
+}
+
+received() { # COUNT
+	[ "$(ledger 'map(select(.kind == "received"))|length')" = "$1" ]
 }
 
 executed() {

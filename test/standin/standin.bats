@@ -133,14 +133,16 @@ load standin
 }
 
 @test "a key whose first request still runs is in use" {
-	rule '{"nth":1}' '{"fault":"latency","ms":700,"when":"before"}'
+	rule '{"nth":1}' '{"fault":"latency","ms":60000,"when":"before"}'
 	pay k1 pm_card_visa &
 	local first=$!
+	wait_until received 1
 	sleep 0.25
 	T=$T/second
 	mkdir "$T"
 	pay k1 pm_card_visa
 	error_is 409 invalid_request_error idempotency_key_in_use null
+	control hurry
 	wait "$first"
 	pay k1 pm_card_visa
 	is "$status $(header Idempotent-Replayed)" "200 true"
@@ -605,7 +607,7 @@ signed_at() {
 	wait_until sunk_count_is 1
 	is "$(sunk '.[0].signature')" "t=$(signed_at 0),v1=$(expected_v1 0 $SECRET)"
 	local age=$(($(date +%s) - $(signed_at 0)))
-	[ "$age" -ge 0 ] && [ "$age" -lt 5 ]
+	[ "$age" -ge 0 ] && [ "$age" -lt 60 ]
 	is "$(sunk '.[0].body|fromjson|"\(.object) \(.type) \(.livemode) \(.api_version)"')" \
 		"event payment_intent.succeeded false 2026-07-29.dahlia"
 	is "$(sunk '.[0].body|fromjson|.request.idempotency_key')" k1
@@ -633,11 +635,13 @@ signed_at() {
 	control scenario '{"webhooks":{"mode":"off"}}'
 	pay k1 pm_card_visa
 	control scenario '{"rules":[{"match":{"path":"/_fake/sink","times":2},
-		"do":{"fault":"latency","ms":400}}],"webhooks":{"mode":"twice"}}'
+		"do":{"fault":"latency","ms":60000}}],"webhooks":{"mode":"twice"}}'
 	pay k2 pm_card_visa
-	sleep 0.2
-	is "$(sunk 'map(.body|fromjson|.id)|"\(length) \(unique|length)"')" "2 1"
+	# Both before either has its answer.
+	wait_until sunk_count_is 2
+	is "$(sunk 'map(.body|fromjson|.id)|unique|length')" 1
 	is "$(sunk 'map(.connection)|unique|length')" 2
+	control hurry
 	control scenario '{"webhooks":{"mode":"hold"}}'
 	pay k3 pm_card_chargeDeclined
 	post r1 /v1/refunds "payment_intent=$(ledger 'map(select(.outcome == "succeeded"))[0].payment_intent')"
@@ -662,7 +666,7 @@ signed_at() {
 	pay k1 pm_card_visa
 	wait_until sunk_count_is 1
 	local age=$(($(date +%s) - $(signed_at 0)))
-	[ "$age" -ge 301 ] && [ "$age" -lt 310 ]
+	[ "$age" -ge 301 ] && [ "$age" -lt 361 ]
 	is "$(sunk '.[0].signature')" "t=$(signed_at 0),v1=$(expected_v1 0 $SECRET)"
 
 	control scenario '{"webhooks":{"wrong_secret":true}}'
@@ -856,7 +860,7 @@ signed_at() {
 	is "$(curl -s -Z --parallel-immediate --parallel-max 64 -u sk_test_standin: \
 		-H 'Stripe-Version: x' -o /dev/null -w '%{http_code}\n' \
 		"$S/v1/payment_intents?limit=[1-64]" | sort | uniq -c | tr -s ' ')" " 64 200"
-	[ $((($(date +%s%N) - start) / 1000000)) -lt 10000 ]
+	[ $((($(date +%s%N) - start) / 1000000)) -lt 20000 ]
 	curl -s -Z --parallel-immediate --parallel-max 16 -u sk_test_standin: -o /dev/null \
 		-H 'Stripe-Version: x' -H 'Idempotency-Key: same' -w '%{http_code}\n' \
 		-d 'amount=100&currency=usd&confirm=true&payment_method=pm_card_visa' \
