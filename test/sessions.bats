@@ -5,6 +5,23 @@ setup() {
 	load helper
 	load tokens
 	load sessions
+	in_vain=$(asked_in_vain)
+}
+
+# How often users was too slow for a service that asked which sessions have ended.
+asked_in_vain() {
+	cat "$VAR"/log/*.log | grep -cF '"could not ask users which sessions have ended"' || true
+}
+
+# refused_in_time TOKEN ENDED-AT: by all five, whatever request begins five seconds after the end. A
+# machine that stands still may let users seem to be away, which the log tells: then some time later.
+refused_in_time() {
+	local begun
+	while begun=$(now_ms) && ! refused ended "$1" 2>/dev/null; do
+		((begun < $2 + 5000 || $(asked_in_vain) > in_vain && begun < $2 + 60000)) ||
+			complain "taken by some $((begun - $2)) ms after its end: $(answers "$1")" || return
+		sleep 0.1
+	done
 }
 
 # code_of TOKEN: by products alone.
@@ -58,50 +75,50 @@ sleep_until() {
 	ended_at=$(now_ms)
 	# Nobody asks meanwhile: each service finds its list old.
 	sleep_until $((ended_at + 5000))
-	for token in "${ended[@]}"; do refused ended "$token"; done
+	for token in "${ended[@]}"; do refused_in_time "$token" "$ended_at"; done
 	for token in "${living[@]}"; do taken living "$token"; done
 }
 
 @test "it is refused within five seconds, too, while everybody asks" {
-	local pid
+	local pid ended_at
 	local -a asking=()
 	join
 	local token=$access
 	another
 	taken before "$token"
 	end_session "$token"
+	ended_at=$(now_ms)
 	# By more clients than a service has workers, the whole time.
 	for _ in 1 2 3; do
 		(for _ in {1..12}; do answers "$access" >/dev/null && sleep 0.2; done) &
 		asking+=($!)
 	done
-	wait_for 5 refused ended "$token"
+	refused_in_time "$token" "$ended_at"
 	taken living "$access"
 	for pid in "${asking[@]}"; do wait "$pid"; done
 	refused ended "$token"
 }
 
 @test "while users is away the last list holds, and nobody waits for it" {
-	local begun got path urls=()
+	local got path urls=()
 	join
 	local early=$access
 	another
 	local late=$access
 	another
 	end_session "$early"
-	wait_for 5 refused ended "$early"
+	wait_for 60 refused ended "$early"
 	stop_users
 	end_session "$late"
 	sleep 2.2
-	begun=$(now_ms)
-	# One try in two seconds may wait for users, and for one second at most.
+	# One try in two seconds may wait for users.
 	for _ in {1..20}; do for path in products cart; do urls+=(-o /dev/null "$BASE/api/v1/$path/"); done; done
-	got=$(curl -s -H "Authorization: Bearer $access" -w '%{http_code}\n' "${urls[@]}" | sort | uniq -c)
-	[[ $got =~ ^\ *40\ 200$ ]] || complain "$got"
-	(($(now_ms) - begun < 20000)) || complain "40 requests took $(($(now_ms) - begun)) ms"
+	got=$(curl -s -H "Authorization: Bearer $access" -w '%{http_code} %{time_total}\n' "${urls[@]}")
+	[[ $(grep -c '^200 ' <<<"$got") == 40 ]] || complain "$got"
+	[[ $(awk '$2 < 0.65' <<<"$got" | wc -l) -ge 20 ]] || complain "most have waited: $got"
 	[[ $(code_of "$early") == 401 ]]
 	[[ $(code_of "$late") == 200 ]]
 	let_users_go_on
-	wait_for 6 refused late "$late"
+	wait_for 60 refused late "$late"
 	taken living "$access"
 }

@@ -196,10 +196,15 @@ with_alg() {
 }
 
 @test "an expired token is refused although it was taken before" {
-	local token
-	token=$(es256 "$header" "$(of_reader "{\"iat\":$(date +%s),\"exp\":$(($(date +%s) + 4))}")")
-	taken before "$token"
-	wait_for 10 refused expired "$token"
+	local token life got=
+	# On a busy machine a short life may be over too soon.
+	for life in 4 8 16 32; do
+		[[ $got != '200 200 200 200 200 ' ]] || break
+		token=$(es256 "$header" "$(of_reader "{\"iat\":$(date +%s),\"exp\":$(($(date +%s) + life))}")")
+		got=$(answers "$token")
+	done
+	[[ $got == '200 200 200 200 200 ' ]] || complain "$got"
+	wait_for 60 refused expired "$token"
 }
 
 @test "a token elsewhere than in the header counts as none" {
