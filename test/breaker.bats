@@ -18,7 +18,7 @@ setup() {
 
 teardown() {
 	products_back
-	wait_for 10 is_fresh
+	wait_for 60 is_fresh
 }
 
 # So many reads of the cart at once, each of which asks products for its prices.
@@ -54,7 +54,7 @@ products_left_alone() {
 		reads 8
 		! products_left_alone || break
 	done
-	products_left_alone || complain "80 failed calls, and it is still called"
+	((i < 10)) || complain "80 failed calls, and it is still called"
 	expect_problem 503 upstream_unavailable
 	expect_header Retry-After '[0-9]+'
 	# Whatever is served without products is served.
@@ -67,7 +67,7 @@ products_left_alone() {
 	for ((i = 0; i < 5; i++)); do reads 8; done
 	(($(calls_in_vain) - before <= 20)) || complain "$(($(calls_in_vain) - before)) of 120 possible calls were made"
 	products_back
-	wait_for 10 is_fresh
+	wait_for 60 is_fresh
 	api GET "$cart/health/ready"
 	expect_status 200
 }
@@ -85,11 +85,11 @@ products_left_alone() {
 	# shellcheck disable=SC2086
 	kill -CONT $pool
 	((i < 10)) || complain "40 calls hung, and it is still called"
-	wait_for 10 is_fresh
+	wait_for 60 is_fresh
 }
 
 @test "a few failures do not stop anybody from calling" {
-	wait_for 10 is_fresh
+	wait_for 60 is_fresh
 	# What was counted before is ten seconds old at most.
 	reads 30
 	products_away
@@ -113,10 +113,10 @@ products_left_alone() {
 @test "a file that says nonsense costs a rest at most" {
 	[[ -f $VAR/run/cart.breakers ]]
 	head -c "$(stat -c %s "$VAR/run/cart.breakers")" /dev/urandom | dd of="$VAR/run/cart.breakers" conv=notrunc status=none
-	wait_for 10 is_fresh
+	wait_for 60 is_fresh
 	rm "$VAR/run/cart.breakers"
 	# shellcheck disable=SC2046
 	kill -9 $(workers cart)
-	wait_for 10 is_fresh
+	wait_for 60 is_fresh
 	[[ -f $VAR/run/cart.breakers ]]
 }

@@ -21,6 +21,7 @@ setup() {
 
 teardown() {
 	room_again || true
+	[[ -z ${asleep-} ]] || products_wake
 	end_test
 }
 
@@ -378,13 +379,14 @@ lock_holder() { # SERVICE USER PATH KEY: the pid of his server process
 	# Under another key nobody is in the way.
 	post /api/v1/cart/items/ "{\"product_id\":$free,\"quantity\":1}" "$(idem)"
 	expect_status 201
-	let_go cart
+	let_go 0
 	post /api/v1/cart/items/ "{\"product_id\":$free,\"quantity\":1}" "$key"
 	expect_status 201
 }
 
 # Sends products' siblings to sleep, so that a cart waits for its prices.
 products_sleep() {
+	asleep=yes
 	# shellcheck disable=SC2046
 	kill -STOP $(workers products)
 }
@@ -392,6 +394,7 @@ products_sleep() {
 products_wake() {
 	# shellcheck disable=SC2046
 	kill -CONT $(workers products)
+	asleep=
 }
 
 @test "who lost the lock of his key with his connection undoes what he did" {
@@ -401,13 +404,13 @@ products_wake() {
 	products_sleep
 	post /api/v1/cart/items/ "{\"product_id\":$free,\"quantity\":1}" "$key" 3>&- &
 	first=$!
-	wait_for 5 at_work cart "$buyer_id" /api/v1/cart/items/ "$key"
+	wait_for 60 at_work cart "$buyer_id" /api/v1/cart/items/ "$key"
 	psql_owner "SELECT pg_terminate_backend($(lock_holder cart "$buyer_id" /api/v1/cart/items/ "$key"))"
-	wait_for 5 nobody_at_work cart "$buyer_id" /api/v1/cart/items/ "$key"
+	wait_for 60 nobody_at_work cart "$buyer_id" /api/v1/cart/items/ "$key"
 	# The retry comes while he still waits; both go on at the same time.
 	(post /api/v1/cart/items/ "{\"product_id\":$free,\"quantity\":1}" "$key" && echo "$status" >"$BATS_TEST_TMPDIR/second") 3>&- &
 	second=$!
-	wait_for 5 at_work cart "$buyer_id" /api/v1/cart/items/ "$key"
+	wait_for 60 at_work cart "$buyer_id" /api/v1/cart/items/ "$key"
 	products_wake
 	wait "$first" "$second"
 	post /api/v1/cart/items/ "{\"product_id\":$free,\"quantity\":1}" "$key"
@@ -443,13 +446,13 @@ retry() { # COMMAND...
 	key=$(idem)
 	fault '{"fault":"latency","ms":1500,"when":"before"}' POST /v1/payment_intents
 	(pay pm_card_visa "$key") 3>&- &
-	wait_for 10 stripe_is_asked /v1/payment_intents
+	wait_for 60 stripe_is_asked /v1/payment_intents
 	all_die payments
 	wait $!
 	# His connection ended with him, and the lock with it.
 	retry pay pm_card_visa "$key"
 	expect_status 201 202
-	wait_for 20 payment_is succeeded
+	wait_for 60 payment_is succeeded
 	retry pay pm_card_visa "$key"
 	expect_status 201
 	[[ $(charges) == 1 && $(attempts) == 1 ]]
@@ -461,7 +464,7 @@ retry() { # COMMAND...
 	key=$(idem)
 	fault '{"fault":"latency","ms":1500,"when":"before"}' POST /v1/refunds
 	(refund '{"amount":"7.00"}' "$key") 3>&- &
-	wait_for 10 stripe_is_asked /v1/refunds
+	wait_for 60 stripe_is_asked /v1/refunds
 	all_die payments
 	wait $!
 	retry refund '{"amount":"7.00"}' "$key"
@@ -470,7 +473,7 @@ retry() { # COMMAND...
 		TOKEN=$buyer api GET "/api/v1/payments/$payment/"
 		[[ $(json '"\(.refunded) \(.refunds | length) \(.refunds[0].status)"') == '7.00 1 succeeded' ]]
 	}
-	wait_for 20 refunded_once
+	wait_for 60 refunded_once
 	[[ $(stripe_balance) == 1299 ]]
 }
 
@@ -479,10 +482,10 @@ retry() { # COMMAND...
 	key=$(idem) name=Killed-$(random 4)
 	hold products 'LOCK TABLE products_category IN SHARE MODE'
 	(post /api/v1/products/categories/ "{\"name\":\"$name\"}" "$key") 3>&- &
-	wait_for 10 held_up products
+	wait_for 60 held_up products
 	all_die products
 	wait $!
-	let_go products
+	let_go 0
 	retry post /api/v1/products/categories/ "{\"name\":\"$name\"}" "$key"
 	expect_status 201
 	[[ -z $(header Idempotent-Replayed) ]]
@@ -505,7 +508,7 @@ answered() { # SERVICE KEY
 	for place in "${BASE#http://}" "$VAR/run/"; do
 		key=$(idem) name=Lost-$(random 4)
 		address_of=$place send_and_hang_up "$staff" /api/v1/products/categories/ "{\"name\":\"$name\"}" "$key"
-		wait_for 10 answered products "$key"
+		wait_for 60 answered products "$key"
 		post /api/v1/products/categories/ "{\"name\":\"$name\"}" "$key"
 		expect_status 201
 		expect_header Idempotent-Replayed true
@@ -515,7 +518,7 @@ answered() { # SERVICE KEY
 		new_order
 		key=$(idem)
 		address_of=$place send_and_hang_up "$buyer" /api/v1/payments/process/ "{\"order_id\":$order,\"payment_method\":\"pm_card_visa\"}" "$key"
-		wait_for 10 answered payments "$key"
+		wait_for 60 answered payments "$key"
 		pay pm_card_visa "$key"
 		expect_status 201
 		expect_header Idempotent-Replayed true
@@ -550,14 +553,14 @@ restart_postgres() {
 	key=$(idem)
 	fault '{"fault":"latency","ms":1500,"when":"after"}' POST /v1/payment_intents
 	(pay pm_card_visa "$key") 3>&- &
-	wait_for 10 stripe_is_asked /v1/payment_intents
+	wait_for 60 stripe_is_asked /v1/payment_intents
 	restart_postgres
 	wait $!
 	retry pay pm_card_visa "$key"
 	expect_status 201 202
-	wait_for 20 payment_is succeeded
+	wait_for 60 payment_is succeeded
 	[[ $(charges) == 1 && $(attempts) == 1 ]]
-	wait_for 10 order_is status confirmed
+	wait_for 60 order_is status confirmed
 }
 
 @test "Stripe charges and does not answer: the retry has the same charge" {
