@@ -433,7 +433,8 @@ stripe_is_asked() { # PATH: a call of this path for $order has come in
 
 # Until the answer is other than "still running" or "not there yet".
 retry() { # COMMAND...
-	for _ in {1..100}; do
+	local deadline=$((SECONDS + 60))
+	while ((SECONDS < deadline)); do
 		"$@"
 		[[ $status == 409 && $(json .code) == idempotency_key_in_use || $status == 502 || $status == 503 ]] || return 0
 		sleep 0.1

@@ -185,7 +185,7 @@ our_books() {
 # Customers try again with their key until they have an answer, as told.
 try_until_done() { # TOKEN KEY PRODUCT
 	local code
-	for _ in {1..100}; do
+	for _ in {1..300}; do
 		code=$(curl --silent --max-time 40 --output /dev/null --write-out '%{http_code}' \
 			--header "Authorization: Bearer $1" --header 'Content-Type: application/json' --header "Idempotency-Key: $2" \
 			--data-binary "{\"items\":[{\"product_id\":$3,\"quantity\":1}],\"shipping_address\":$address,\"payment_method\":\"pm_card_visa\"}" \
