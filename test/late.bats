@@ -14,7 +14,7 @@ setup() {
 	# A stand-in of this test's own: its clock will be wrong, and its books are long.
 	"${ARNOVA_BUILD:-build}/stripe-standin" --port 0 --secret-key "$STRIPE_SECRET_KEY" >"$BATS_TEST_TMPDIR/said" 3>&- &
 	standin=$!
-	wait_for 10 grep -q listening "$BATS_TEST_TMPDIR/said"
+	wait_for 60 grep -q listening "$BATS_TEST_TMPDIR/said"
 	STRIPE_STANDIN_URL=$(grep -o 'http:.*' "$BATS_TEST_TMPDIR/said")
 }
 

@@ -315,7 +315,7 @@ pay_unseen() {
 		new_order
 		pay_unseen
 		fake refund "{\"payment_intent\":\"$unseen\",\"amount\":700}" >/dev/null
-		wait_for 10 event_sent refund.created 200
+		wait_for 60 event_sent refund.created 200
 		[[ $how == kept ]] || cancel_order
 		payment_is unknown
 		lost_and_found
@@ -330,7 +330,7 @@ pay_unseen() {
 			"7.00 succeeded$([[ $how == kept ]] || echo ', 12.99 succeeded')"
 		ledger_holds
 	done
-	wait_for 10 order_is payment_status refunded
+	wait_for 60 order_is payment_status refunded
 }
 
 # event_of_unseen TYPE ID AMOUNT [STATUS]: the body of an event of a refund or a dispute of $unseen.
@@ -366,13 +366,13 @@ event_of_unseen() {
 	put_off
 	local told
 	fake refund "{\"payment_intent\":\"$unseen\",\"amount\":700}" >/dev/null
-	wait_for 10 event_sent refund.created 200
+	wait_for 60 event_sent refund.created 200
 	psql_as payments "DELETE FROM payments_stripeevent WHERE intent = '$unseen'"
 	told=$(event_of_unseen refund.created "re_late_$order" 700 succeeded)
 	hold payments "SELECT apply_stripe_event('$told', false, 700)"
 	lost_and_found
 	internal POST "run/$order" '{}' 3>&- &
-	let_go payments
+	let_go
 	wait
 	settle_to partially_refunded
 }

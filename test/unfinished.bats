@@ -105,10 +105,10 @@ unfinished() { # SERVICE ORDER
 	pay pm_card_visa
 	expect_status 202
 	put_off
-	wait_for 30 attempt_is_free
-	fault '{"fault":"latency","when":"after","ms":4000}'
+	wait_for 60 attempt_is_free
+	fault '{"fault":"latency","when":"after","ms":15000}'
 	internal POST "run/$order" '{}' 3>&- &
-	wait_for 10 attempt_is_taken
+	wait_for 60 attempt_is_taken
 	kill_worker
 	wait
 	[[ $(unfinished payments "$order") -ge 1 ]]
@@ -116,7 +116,7 @@ unfinished() { # SERVICE ORDER
 	lost_and_found
 	psql_owner "UPDATE payments.payments_attempt SET due_at = now() WHERE transaction_id =
 		(SELECT id FROM payments.payments_transaction WHERE order_id = $order)"
-	wait_for 40 payment_is succeeded
+	wait_for 60 payment_is succeeded
 	[[ -z $(unfinished payments "$order") && $(charges) == 1 ]]
 }
 
