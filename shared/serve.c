@@ -260,6 +260,32 @@ static struct reply call_handler(struct request *request, const struct route *ro
 	return call_once(request, route);
 }
 
+/* What a reply was to say that is not given after all: nothing is at its Location. */
+static void forget_headers(struct request *request, size_t size)
+{
+	struct text *headers = &request->private->headers;
+
+	if (!size)
+		return;
+	headers->size -= size;
+	memmove(headers->bytes, headers->bytes + size, headers->size + 1);
+}
+
+/* Keeps what the handler did, and its reply for a retry; the reply, or why that failed. */
+static struct reply keep(struct request *request, struct reply reply)
+{
+	size_t told = request->private->headers.size;
+	struct reply kept;
+
+	db_want_transaction(true);
+	kept = idempotency_end(request, reply);
+	if (db_in_transaction() && !commit(request))
+		kept = *request->failure;
+	if (reply.status < 400 && kept.status >= 400)
+		forget_headers(request, told);
+	return kept;
+}
+
 static struct reply run_route(struct request *request, const struct route *route)
 {
 	struct reply reply;
@@ -272,10 +298,7 @@ static struct reply run_route(struct request *request, const struct route *route
 	reply = call_handler(request, route);
 	if (reply.status >= 400)
 		db_rollback();
-	db_want_transaction(true);
-	reply = idempotency_end(request, reply);
-	if (db_in_transaction() && !commit(request))
-		reply = *request->failure;
+	reply = keep(request, reply);
 	db_rollback();
 	/* Of the key, and of work that was begun and failed. */
 	if (request->private->holds_key || reply.status >= 500)

@@ -644,6 +644,7 @@ room_again() {
 	room_again
 	expect_problem 503 upstream_unavailable
 	expect_header Retry-After '[0-9]+'
+	[[ -z $(header Location) ]] || complain "the place of what is not there"
 	[[ $(psql_as products "SELECT count(*) FROM products_category WHERE name = '$name'") == 0 ]]
 	post /api/v1/products/categories/ "{\"name\":\"$name\"}" "$key"
 	expect_status 201
