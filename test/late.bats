@@ -79,3 +79,16 @@ make_others() {
 	answer=$(at_own "run/$cancelled" '{}')
 	[[ $answer == *'"state" : "refunded"'* ]] || complain "$answer"
 }
+
+@test "an intent is found although Stripe's clock is ahead of ours" {
+	fake advance '{"seconds":200}' >/dev/null
+	charge_unseen
+	cancel cancelled
+	expect_json .state in_flight
+	lost_and_found
+	# By that clock it was made more than five minutes after the attempt.
+	psql_owner "UPDATE payments.payments_attempt SET created_at = created_at - interval '4 minutes'
+		WHERE transaction_id = (SELECT id FROM payments.payments_transaction WHERE order_id = $order)"
+	answer=$(at_own "run/$order" '{}')
+	[[ $answer == *'"state" : "refunded"'* ]] || complain "$answer"
+}

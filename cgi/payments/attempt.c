@@ -143,8 +143,7 @@ static bool find_intent(struct request *request, const struct row *attempt,
 
 	if (!find_made(request, attempt, first, response, at))
 		return false;
-	return *at || column_is(attempt, "is_recent", "t") ||
-	       find_made(request, attempt, rest, response, at);
+	return *at || find_made(request, attempt, rest, response, at);
 }
 
 /* What Stripe has of the attempt's payment; outcome "open" when it has nothing.  False: that
