@@ -901,6 +901,30 @@ keep_address() {
 	done
 }
 
+@test "told first of what was given back, and then that it was paid: confirmed all the same" {
+	local product id refunded
+	product=$(new_product)
+	for refunded in 300 1000; do
+		place "$(lines "$product" 1)"
+		id=$(json .id)
+		# The news of before was refused so often that it was set aside.
+		event() { # VERSION REFUNDED
+			echo "{\"event_id\":\"$(</proc/sys/kernel/random/uuid)\",\"type\":\"payment.updated\",\"aggregate_id\":$id,
+				\"version\":$1,\"payload\":{\"order_id\":$id,\"payment_id\":78,\"status\":\"succeeded\",\"amount\":1000,
+				\"currency\":\"USD\",\"captured\":1000,\"refunded\":$2}}"
+		}
+		internal POST events "$(event 7 $refunded)"
+		expect_json .applied true
+		internal POST events "$(event 3 0)"
+		expect_json .applied false
+		show "$id"
+		expect_json '"\(.status) \(.payment_status)"' "confirmed $([[ $refunded == 300 ]] && echo partially_refunded || echo refunded)"
+		# Nobody paid in truth, and `arnova verify` would say so.
+		cancel "$id"
+		expect_status 200
+	done
+}
+
 @test "while products fails nothing is sold, and the retry begins anew" {
 	local product key
 	product=$(new_product) key=$(idem)

@@ -34,7 +34,8 @@ BEGIN
      SET payment_id = (p_payment ->> 'payment_id')::bigint, payment_version = p_version,
          payment_status = next, version = o.version + 1, updated_at = now()
    WHERE o.id = known.id;
-  IF known.status = 'pending' AND next = 'paid' THEN
+  -- That it was paid may be told last, and some of it be given back by then.
+  IF known.status = 'pending' AND next IN ('paid', 'partially_refunded', 'refunded') THEN
     PERFORM set_status(known.id, 'confirmed', 'system', 'paid in full');
   ELSIF known.status IN ('cancelled', 'expired') AND next IN ('paid', 'partially_refunded') AND known.total > 0
         -- A refund that failed is no new money: payments knows that it owes it.
