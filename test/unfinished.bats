@@ -135,3 +135,14 @@ taken_by() {
 		JOIN payments.payments_transaction t ON t.id = a.transaction_id
 		WHERE l.locktype = 'advisory' AND t.order_id = $order") == "$1" ]]
 }
+
+@test "a checkout that is taken up again in the moment in which it would be undone goes on" {
+	psql_as orders "INSERT INTO unfinished_run (order_id, due_at) VALUES ($first, now() + interval '1 hour');
+		INSERT INTO orders_saga (order_id, user_id, request, quote, updated_at)
+		VALUES ($first, 1, '{}', '{}', now() - interval '1 minute')"
+	hold orders "UPDATE orders_saga SET updated_at = now() WHERE order_id = $first"
+	TOKEN=${SERVICE_TOKEN%%,*} api POST "$ORDERS_SERVICE_URL/internal/v1/run/$first/" '{}' 3>&- &
+	let_go
+	wait
+	[[ $(psql_as orders "SELECT state FROM orders_saga WHERE order_id = $first") == reserving ]]
+}

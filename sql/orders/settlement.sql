@@ -30,9 +30,11 @@ SELECT end_run(:order_id::bigint);
 SELECT step FROM order_due WHERE order_id = :order_id::bigint;
 
 -- name: begin_undo :row
+-- Unless a retry has taken the checkout up again.
 UPDATE orders_saga
    SET state = 'undoing', updated_at = now()
- WHERE order_id = :order_id::bigint AND state IN ('reserving', 'undoing')
+ WHERE order_id = :order_id::bigint
+   AND (state = 'undoing' OR (state = 'reserving' AND updated_at < now() - interval '30 seconds'))
 RETURNING order_id;
 
 -- name: end_undo :none
