@@ -17,7 +17,7 @@ UPDATE orders_order SET payment_cancel_due = false WHERE id = :order_id::bigint;
 SELECT json_build_object('orders', coalesce(json_agg(d.order_id ORDER BY d.due_at), '[]'))
   FROM (SELECT order_id, greatest(w.due_at, u.due_at) AS due_at
           FROM order_due w LEFT JOIN unfinished_run u USING (order_id)
-         WHERE greatest(w.due_at, u.due_at) <= now()
+         WHERE w.due_at <= now() AND coalesce(u.due_at, w.due_at) <= now() -- the first by index
          ORDER BY 2 LIMIT 100) d;
 
 -- name: begin_order_run :none

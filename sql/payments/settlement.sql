@@ -10,7 +10,7 @@ SELECT json_build_object('state', :state::text, 'events', waiting_events(:id::bi
 SELECT json_build_object('orders', coalesce(json_agg(d.order_id ORDER BY d.due_at, d.order_id), '[]'))
   FROM (SELECT order_id, min(greatest(w.due_at, u.due_at)) AS due_at
           FROM payment_due w LEFT JOIN unfinished_run u USING (order_id)
-         WHERE greatest(w.due_at, u.due_at) <= now()
+         WHERE w.due_at <= now() AND coalesce(u.due_at, w.due_at) <= now() -- the first by index
          GROUP BY order_id
          ORDER BY 2, 1 LIMIT 100) d;
 

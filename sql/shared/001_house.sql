@@ -194,7 +194,8 @@ LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO unfinished_run AS u (order_id, due_at) VALUES (p_order_id, now() + interval '5 seconds')
   ON CONFLICT (order_id) DO UPDATE
-    SET tries = u.tries + 1, due_at = now() + least(5 * 2 ^ least(u.tries, 4), 60) * interval '1 second';
+    SET tries = u.tries + 1, due_at = now() + least(5 * 2 ^ least(u.tries, 4), 60) * interval '1 second'
+    WHERE u.due_at <= now(); -- who asks thrice at once has tried once
 END
 $$;
 
