@@ -57,6 +57,16 @@ static struct reply show_decline(struct request *request, const struct response 
 	                     value_or_null(request, response, "payment.id")));
 }
 
+/* For good, and by no fault of the customer's: the order stays, and can be paid when whatever
+ * it was has been mended. */
+static struct reply show_refusal(struct request *request, const struct response *response)
+{
+	return problem_with(request, "payment_provider_error",
+	                    arena_printf(request->arena, "\"order_id\":%s,\"payment_id\":%s",
+	                                 param(request, "order_id"),
+	                                 value_or_null(request, response, "payment.id")));
+}
+
 /* What is no payment method at all is a mistake in the request, and that leaves no order to
  * pay: a cancelled one, by which payments learns to refuse what may still come. */
 static struct reply withdraw(struct request *request)
@@ -73,6 +83,8 @@ static struct reply show_outcome(struct request *request, const struct response 
 
 	if (is(outcome, "declined"))
 		return show_decline(request, response);
+	if (is(outcome, "refused"))
+		return show_refusal(request, response);
 	if (is(outcome, "invalid"))
 		return withdraw(request);
 	if (is(outcome, "canceled"))

@@ -32,15 +32,26 @@ struct paid {
 	const char *outcome; /* as the charge route calls it */
 };
 
+/* Refused for good, and by no fault of the customer's. */
+static bool is_refused(const struct verdict *verdict)
+{
+	return same_outcome(verdict->outcome, "refused") ||
+	       (same_outcome(verdict->outcome, "invalid") &&
+	        !same_outcome(verdict->parameter, "payment_method") &&
+	        !same_outcome(verdict->parameter, "return_url"));
+}
+
 static const char *outcome_of(const struct paid *paid)
 {
-	static const char *const definite[] = {"invalid", "refused", "not_done"};
 	const char *known = column(paid->attempt, "outcome");
+	const char *said = paid->verdict.outcome;
 
-	for (size_t i = 0; i < COUNT(definite); i++)
-		if (same_outcome(paid->verdict.outcome, definite[i]) &&
-		    same_outcome(known, "failed"))
-			return definite[i];
+	if (same_outcome(known, "failed")) {
+		if (is_refused(&paid->verdict))
+			return "refused";
+		if (same_outcome(said, "invalid") || same_outcome(said, "not_done"))
+			return said;
+	}
 	/* Whatever came of this one, another has been decided on since. */
 	if (same_outcome(known, "abandoned"))
 		known = column(paid->attempt, "payment_status");
@@ -116,22 +127,13 @@ static struct reply show_decline(struct request *request, const struct paid *pai
 			column(paid->attempt, "payment_id")));
 }
 
-/* The replies to what is no payment at all.  False: it is one. */
-static bool refuse(struct request *request, const struct paid *paid, struct reply *reply)
+/* Nothing of what Stripe said is shown: it speaks to us. */
+static struct reply show_refusal(struct request *request, const struct paid *paid)
 {
-	const char *parameter = paid->verdict.parameter;
-	bool is_ours = same_outcome(paid->outcome, "refused") ||
-	               (same_outcome(paid->outcome, "invalid") &&
-	                !same_outcome(parameter, "payment_method") &&
-	                !same_outcome(parameter, "return_url"));
-
-	if (is_ours)
-		*reply = problem(request, "payment_provider_error");
-	else if (same_outcome(paid->outcome, "not_done"))
-		*reply = problem(request, "upstream_unavailable");
-	else
-		return false;
-	return true;
+	return problem_with(request, "payment_provider_error",
+	                    arena_printf(request->arena, "\"order_id\":%s,\"payment_id\":%s",
+	                                 column(paid->attempt, "order_id"),
+	                                 column(paid->attempt, "payment_id")));
 }
 
 /* The payment with what its owner needs to go on. */
@@ -148,10 +150,10 @@ static const char *with_secrets(struct request *request, const struct paid *paid
 
 static struct reply show_paid(struct request *request, const struct paid *paid)
 {
-	struct reply reply;
-
-	if (refuse(request, paid, &reply))
-		return reply;
+	if (same_outcome(paid->outcome, "refused"))
+		return show_refusal(request, paid);
+	if (same_outcome(paid->outcome, "not_done"))
+		return problem(request, "upstream_unavailable");
 	if (same_outcome(paid->outcome, "invalid"))
 		return same_outcome(paid->verdict.parameter, "return_url")
 		               ? problem_field(request, "return_url", RETURN_URL_WRONG)
@@ -215,15 +217,15 @@ struct reply charge_order(struct request *request)
 {
 	struct arena *arena = request->arena;
 	struct paid paid = {0};
-	struct reply reply;
 
 	set_param(request, "payer_id", param(request, "asked_user_id"));
 	set_param(request, "due_amount", param(request, "amount"));
 	set_param(request, "due_currency", param(request, "currency"));
 	if (!pay(request, &paid))
 		return *request->failure;
-	if (refuse(request, &paid, &reply))
-		return reply;
+	/* Not a refusal, which is an answer: only this is worth another try. */
+	if (same_outcome(paid.outcome, "not_done"))
+		return problem(request, "upstream_unavailable");
 
 	return reply_json(
 		200,

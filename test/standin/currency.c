@@ -9,6 +9,9 @@ struct currency {
 	int64_t step; /* amounts must be a multiple of it */
 };
 
+/* Those of ISO 4217 that Stripe names when it refuses another, but for UGX (see
+ * shared/currencies.def).  It has fewer for some accounts, so that it alone can say.  Where no
+ * smallest charge is published, 50. */
 /* clang-format off */
 static const struct currency currencies[] = {
 	{"usd", 50, 1}, {"aud", 50, 1}, {"brl", 50, 1}, {"cad", 50, 1}, {"chf", 50, 1},
@@ -22,6 +25,26 @@ static const struct currency currencies[] = {
 	{"vnd", 50, 1}, {"vuv", 50, 1}, {"xaf", 50, 1}, {"xof", 50, 1}, {"xpf", 50, 1},
 	{"bhd", 500, 10}, {"jod", 500, 10}, {"kwd", 500, 10}, {"omr", 500, 10},
 	{"tnd", 500, 10},
+
+	{"afn", 50, 1}, {"all", 50, 1}, {"amd", 50, 1}, {"aoa", 50, 1}, {"ars", 50, 1},
+	{"awg", 50, 1}, {"azn", 50, 1}, {"bam", 50, 1}, {"bbd", 50, 1}, {"bdt", 50, 1},
+	{"bmd", 50, 1}, {"bnd", 50, 1}, {"bob", 50, 1}, {"bsd", 50, 1}, {"btn", 50, 1},
+	{"bwp", 50, 1}, {"byn", 50, 1}, {"bzd", 50, 1}, {"cdf", 50, 1}, {"cny", 50, 1},
+	{"cop", 50, 1}, {"crc", 50, 1}, {"cve", 50, 1}, {"dop", 50, 1}, {"dzd", 50, 1},
+	{"egp", 50, 1}, {"etb", 50, 1}, {"fjd", 50, 1}, {"fkp", 50, 1}, {"gel", 50, 1},
+	{"ghs", 50, 1}, {"gip", 50, 1}, {"gmd", 50, 1}, {"gtq", 50, 1}, {"gyd", 50, 1},
+	{"hnl", 50, 1}, {"htg", 50, 1}, {"idr", 50, 1}, {"ils", 50, 1}, {"jmd", 50, 1},
+	{"kes", 50, 1}, {"kgs", 50, 1}, {"khr", 50, 1}, {"kyd", 50, 1}, {"kzt", 50, 1},
+	{"lak", 50, 1}, {"lbp", 50, 1}, {"lkr", 50, 1}, {"lrd", 50, 1}, {"lsl", 50, 1},
+	{"mad", 50, 1}, {"mdl", 50, 1}, {"mkd", 50, 1}, {"mmk", 50, 1}, {"mnt", 50, 1},
+	{"mop", 50, 1}, {"mur", 50, 1}, {"mvr", 50, 1}, {"mwk", 50, 1}, {"mzn", 50, 1},
+	{"nad", 50, 1}, {"ngn", 50, 1}, {"nio", 50, 1}, {"npr", 50, 1}, {"pab", 50, 1},
+	{"pen", 50, 1}, {"pgk", 50, 1}, {"php", 50, 1}, {"pkr", 50, 1}, {"qar", 50, 1},
+	{"rsd", 50, 1}, {"rub", 50, 1}, {"sar", 50, 1}, {"sbd", 50, 1}, {"scr", 50, 1},
+	{"shp", 50, 1}, {"sle", 50, 1}, {"sos", 50, 1}, {"srd", 50, 1}, {"svc", 50, 1},
+	{"szl", 50, 1}, {"tjs", 50, 1}, {"top", 50, 1}, {"ttd", 50, 1}, {"tzs", 50, 1},
+	{"uah", 50, 1}, {"uyu", 50, 1}, {"uzs", 50, 1}, {"wst", 50, 1}, {"xcd", 50, 1},
+	{"yer", 50, 1}, {"zmw", 50, 1},
 };
 /* clang-format on */
 

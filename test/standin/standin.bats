@@ -754,6 +754,18 @@ signed_at() {
 		"200 Ann, Wien & Graz, b=c"
 }
 
+@test "a currency is taken or refused as Stripe does" {
+	local code
+	for code in usd ils cny php idr ars ngn uah mop xcd mmk bhd krw; do
+		post "k$code" /v1/payment_intents amount=50000 "currency=$code"
+		is "$code $status" "$code 200"
+	done
+	for code in kpw irr syp cup xxx usn chw xau clf; do
+		post "k$code" /v1/payment_intents amount=50000 "currency=$code"
+		is "$code $status $(field .error.param)" "$code 400 currency"
+	done
+}
+
 @test "metadata has limits" {
 	local many=() n
 	for n in $(seq 51); do
