@@ -45,7 +45,7 @@ stand_still() {
 }
 
 go_on() {
-	alive relay || spawn relay "$VAR/log/relay.log" "$arnova" relay
+	alive relay || spawn_relay "$arnova"
 }
 
 # confirm FIRST LAST [ITEMS]: that many events, as orders causes them: one of the product each.
@@ -346,8 +346,24 @@ sockets() {
 	ls -l "/proc/$1/fd" | grep -o 'socket:.*' | sort
 }
 
+children_of() { # PID
+	cat "/proc/$1/task/$1/children"
+}
+
+# The relay itself, below its supervisor.
+relay_itself() {
+	local pid
+	read -r pid _ <<<"$(children_of "$(pid_of relay)")" && echo "$pid"
+}
+
 finishers() {
-	cat "/proc/$(pid_of relay)/task/$(pid_of relay)/children"
+	children_of "$(relay_itself)"
+}
+
+has_finishers() {
+	local -a now
+	read -ra now <<<"$(finishers 2>/dev/null)"
+	((${#now[@]} == 2))
 }
 
 has_another_finisher() {
@@ -357,17 +373,34 @@ has_another_finisher() {
 }
 
 @test "a finisher that is killed is replaced, and shares no connection with the relay" {
-	local victim pid
+	local victim pid relay
 	# The relay has connections to keep.
 	confirm $((order + 900)) $((order + 903))
 	wait_for 60 all_delivered
-	[[ -n $(sockets "$(pid_of relay)") ]]
+	wait_for 60 has_finishers
+	relay=$(relay_itself)
+	[[ -n $(sockets "$relay") ]]
 	read -r victim _ <<<"$(finishers)"
 	kill -9 "$victim"
 	wait_for 60 has_another_finisher "$victim"
 	for pid in $(finishers); do
-		[[ -z $(comm -12 <(sockets "$pid") <(sockets "$(pid_of relay)")) ]] || complain "shared: $(sockets "$pid")"
+		[[ -z $(comm -12 <(sockets "$pid") <(sockets "$relay")) ]] || complain "shared: $(sockets "$pid")"
 	done
+}
+
+another_relay_than() {
+	local now
+	now=$(relay_itself) && [[ $now != "$1" ]] && has_finishers
+}
+
+@test "a relay that is killed is started again" {
+	local killed
+	killed=$(relay_itself)
+	kill -9 "$killed"
+	wait_for 60 another_relay_than "$killed"
+	alive relay
+	confirm $((order + 910)) $((order + 913))
+	wait_for 60 all_delivered
 }
 
 @test "old events are forgotten, by a single pass too" {

@@ -187,7 +187,7 @@ nginx_user() {
 start_relay() {
 	(
 		hide_secrets_from relay
-		spawn relay "$VAR/log/relay.log" "$BUILD/arnova" relay
+		spawn_relay "$BUILD/arnova"
 	)
 }
 

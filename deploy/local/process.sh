@@ -25,6 +25,11 @@ spawn() {
 	birth_of "$pid" >"$RUN/$name.birth" || true
 }
 
+# Under a supervisor, as the services' workers are.
+spawn_relay() { # ARNOVA
+	spawn relay "$VAR/log/relay.log" /usr/bin/multiwatch -r 1000000000 -s TERM -f 1 -- "$1" relay
+}
+
 pid_of() {
 	grep -m 1 '^[0-9]' "$RUN/$1.pid" 2>/dev/null
 }
