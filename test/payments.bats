@@ -254,16 +254,47 @@ currencies='
 
 # ---- Many at once.
 
-@test "sixteen at once, each with a key of its own: one charge" {
+@test "sixteen at once, each with a key of its own: one charge, and one is told that it paid" {
 	new_order
 	for i in $(seq 16); do
-		(pay pm_card_visa && echo "$status" >"$BATS_TEST_TMPDIR/answer.$i") &
+		(pay pm_card_visa && echo "$status $(json .code)" >"$BATS_TEST_TMPDIR/answer.$i") &
 	done
 	wait
-	run ! grep -vE '^(201|409)$' "$BATS_TEST_TMPDIR"/answer.*
-	grep -q 201 "$BATS_TEST_TMPDIR"/answer.*
-	[[ $(charges) == 1 ]]
+	[[ $(cat "$BATS_TEST_TMPDIR"/answer.* | grep -c '^201 null$') == 1 ]]
+	[[ $(cat "$BATS_TEST_TMPDIR"/answer.* | grep -cE '^409 (order_not_payable|payment_in_progress)$') == 15 ]]
+	[[ $(charges) == 1 && $(attempts) == 1 ]]
 	payment_is succeeded
+}
+
+@test "a card that declines is never told that it paid, whatever pays beside it" {
+	for _ in 1 2 3 4; do
+		new_order
+		pay pm_card_visa &
+		for _ in 1 2 3 4; do
+			pay pm_card_chargeDeclined
+			expect_status 402 409
+		done
+		wait
+		[[ $(charges) -le 1 ]]
+	done
+}
+
+@test "paid, though orders does not know yet: only whose attempt it was is told so" {
+	new_order
+	# Not by process/, which would tell orders at once.
+	charge pm_card_visa one
+	expect_json .outcome succeeded
+	pay pm_card_chargeDeclined
+	expect_problem 409 order_not_payable
+	pay pm_card_visa
+	expect_problem 409 order_not_payable
+	# The same checkout asks again, or another way of it: it is paid.
+	charge pm_card_visa one
+	expect_json .outcome succeeded
+	charge pm_card_visa two
+	expect_json .outcome succeeded
+	[[ $(charges) == 1 && $(attempts) == 1 ]]
+	wait_for 10 order_is status confirmed
 }
 
 @test "sixteen at once with the same key: one charge, one answer" {

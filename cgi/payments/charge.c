@@ -73,8 +73,8 @@ static enum manner manner_of(struct request *request, const struct row *begun)
 	return param(request, "due_amount") ? AGAIN : LOOK;
 }
 
-/* Parameters order_id, payer_id, due_amount, due_currency, payment_method, return_url and
- * request_key say what is to be paid.  False: as with fetch(). */
+/* Parameters order_id, payer_id, due_amount, due_currency, payment_method, return_url,
+ * request_key and is_checkout say what is to be paid.  False: as with fetch(). */
 static bool pay(struct request *request, struct paid *paid)
 {
 	const char *code = param(request, "due_currency");
@@ -206,6 +206,7 @@ struct reply process_payment(struct request *request)
 	if (return_url && strncmp(return_url, "https://", 8) != 0 && !is_loopback(return_url))
 		return problem_field(request, "return_url", RETURN_URL_WRONG);
 	set_param(request, "request_key", caller_key(request));
+	set_param(request, "is_checkout", "false");
 	if (!ask_order(request) || !pay(request, &paid))
 		return *request->failure;
 	deliver_events(request, param_int(request, "order_id"));
@@ -221,6 +222,7 @@ struct reply charge_order(struct request *request)
 	set_param(request, "payer_id", param(request, "asked_user_id"));
 	set_param(request, "due_amount", param(request, "amount"));
 	set_param(request, "due_currency", param(request, "currency"));
+	set_param(request, "is_checkout", "true");
 	if (!pay(request, &paid))
 		return *request->failure;
 	/* Not a refusal, which is an answer: only this is worth another try. */

@@ -36,11 +36,12 @@ BEGIN
 END
 $$;
 
--- Begins an attempt or finds it again by its request key; what is paid is not paid twice.  fresh:
--- nobody can have called Stripe about it yet.  is_open: call Stripe, the caller holds its lock.
--- Without an amount it is only found again.
+-- Begins an attempt or finds it again by its request key.  What is paid is not paid twice: a
+-- customer who did not begin the attempt that paid is told so, a checkout is content with it.
+-- fresh: nobody can have called Stripe about it yet.  is_open: call Stripe, the caller holds its
+-- lock.  Without an amount it is only found again.
 CREATE FUNCTION begin_attempt(p_order_id bigint, p_user_id bigint, p_amount bigint, p_currency text,
-                              p_method text, p_return_url text, p_request_key text,
+                              p_method text, p_return_url text, p_request_key text, p_is_checkout boolean,
                               OUT attempt_id bigint, OUT fresh boolean, OUT is_open boolean)
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -58,7 +59,7 @@ BEGIN
     PERFORM problem(409, 'order_not_payable');
   ELSIF (found.payment_method, found.return_url) IS DISTINCT FROM (p_method, p_return_url) AND found.id IS NOT NULL THEN
     PERFORM problem(422, 'idempotency_key_reused');
-  ELSIF found.id IS NULL AND known.status = 'succeeded' AND NOT known.cancel_requested THEN
+  ELSIF found.id IS NULL AND p_is_checkout AND known.status = 'succeeded' AND NOT known.cancel_requested THEN
     SELECT * INTO STRICT found FROM payments_attempt a
      WHERE a.transaction_id = known.id AND a.outcome = 'succeeded';
   END IF;

@@ -24,7 +24,7 @@ SELECT CASE WHEN :is_staff::boolean THEN p.payment::jsonb || jsonb_build_object(
 -- name: begin_attempt :row
 SELECT attempt_id, fresh, is_open
   FROM begin_attempt(:order_id::bigint, :payer_id::bigint, :due_amount::bigint, :due_currency,
-                     :payment_method, :return_url, :request_key);
+                     :payment_method, :return_url, :request_key, :is_checkout::boolean);
 
 -- name: get_attempt :row
 SELECT c.*, p.payment, t.status AS payment_status, waiting_events(c.order_id) AS events
