@@ -195,6 +195,9 @@ struct json;
 /* NULL if the text is not strict JSON (RFC 8259; duplicate names and numbers beyond a double
  * refused, 32 levels at most). */
 struct json *json_parse(struct arena *arena, const char *text, size_t size);
+/* The same with 1000 levels, for what is signed: it is not a client who may be told to mend it.
+ */
+struct json *json_parse_deep(struct arena *arena, const char *text, size_t size);
 
 /* The value at a path such as "error.payment_intent.id" or "items[0].price".  json_text gives
  * strings, numbers and booleans as text; NULL for null and for what is not there.  json_raw

@@ -8,6 +8,7 @@
 
 #define LIMIT_BODY (1024 * 1024) /* bytes of a request's body */
 #define LIMIT_DEPTH 32           /* levels of JSON */
+#define LIMIT_NESTING 1000       /* of JSON from whom we must understand; cJSON's own limit */
 #define LIMIT_PATH 2048          /* bytes of a request's path */
 #define LIMIT_QUERY 8192         /* bytes of a query string */
 #define LIMIT_HOST 255           /* bytes of the name that the client has for us */
@@ -45,9 +46,9 @@ bool is_control(const char *text);               /* whether a control character 
 /* ---- json_scan.c: the strict grammar, before cJSON sees a byte. ---- */
 
 /* NULL when the text is strict JSON: RFC 8259, UTF-8, no duplicate names in an object, no NUL
- * character even when escaped, at most LIMIT_DEPTH levels, no lone surrogates.  Otherwise what
- * is wrong ("unexpected end of text"), *at its offset. */
-const char *json_fault(const char *text, size_t size, size_t *at);
+ * character even when escaped, at most limit levels (not above LIMIT_NESTING), no lone
+ * surrogates.  Otherwise what is wrong ("unexpected end of text"), *at its offset. */
+const char *json_fault(const char *text, size_t size, size_t limit, size_t *at);
 
 /* ---- json.c: the only file that knows cJSON. ---- */
 

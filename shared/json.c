@@ -26,17 +26,22 @@ static void release(void *item)
 
 /* ---- Reading ---- */
 
-struct json *json_parse_any(struct arena *arena, const char *text, size_t size)
+static struct json *parse(struct arena *arena, const char *text, size_t size, size_t limit)
 {
 	size_t at;
 	cJSON *item;
 
-	if (json_fault(text, size, &at))
+	if (json_fault(text, size, limit, &at))
 		return NULL;
 	item = cJSON_ParseWithLength(text, size);
 	if (item)
 		arena_defer(arena, release, item);
 	return (struct json *)(void *)item;
+}
+
+struct json *json_parse_any(struct arena *arena, const char *text, size_t size)
+{
+	return parse(arena, text, size, LIMIT_DEPTH);
 }
 
 bool json_is_finite(const struct json *json)
@@ -50,6 +55,13 @@ bool json_is_finite(const struct json *json)
 struct json *json_parse(struct arena *arena, const char *text, size_t size)
 {
 	struct json *json = json_parse_any(arena, text, size);
+
+	return json && json_is_finite(json) ? json : NULL;
+}
+
+struct json *json_parse_deep(struct arena *arena, const char *text, size_t size)
+{
+	struct json *json = parse(arena, text, size, LIMIT_NESTING);
 
 	return json && json_is_finite(json) ? json : NULL;
 }

@@ -18,8 +18,8 @@ struct level {
 struct scan {
 	const char *text, *fault;
 	size_t size, at;
-	struct level levels[LIMIT_DEPTH];
-	size_t depth;
+	struct level levels[LIMIT_NESTING];
+	size_t depth, limit;
 	struct name *names; /* of all objects that are open */
 	size_t name_count, name_room;
 	char *bytes; /* of all names so far; no text is longer than its escaped form */
@@ -296,7 +296,7 @@ static bool close_level(struct scan *scan)
 /* True: a value must follow, the first one inside. */
 static bool open_level(struct scan *scan, bool object)
 {
-	if (scan->depth == LIMIT_DEPTH)
+	if (scan->depth == scan->limit)
 		return fail(scan, "too many levels");
 	scan->levels[scan->depth++] = (struct level){object, scan->name_count};
 	scan->at++;
@@ -343,9 +343,12 @@ static bool read_end(struct scan *scan)
 	return false;
 }
 
-const char *json_fault(const char *text, size_t size, size_t *at)
+const char *json_fault(const char *text, size_t size, size_t limit, size_t *at)
 {
-	struct scan scan = {.text = text, .size = size, .bytes = reallocated(NULL, size + 1)};
+	struct scan scan = {.text = text,
+	                    .size = size,
+	                    .limit = limit,
+	                    .bytes = reallocated(NULL, size + 1)};
 
 	do {
 		while (read_value(&scan))

@@ -155,14 +155,82 @@ version() {
 	[[ $(psql_as payments "SELECT effect FROM payments_stripeevent WHERE id = '$id'") == ignored ]]
 }
 
-@test "signed, but no event: 400" {
-	for text in 'not json' '[]' '{"id":"evt_1","object":"event","type":"x","created":1,"data":{}}' \
-		'{"id":"evt_1","object":"event","type":"x","created":1,"data":{"object":"a\u0000b"}}' '{"id":"evt_1"}' '{"object":"v2.core.event","id":"evt_1","type":"x","created":1,"data":{"object":{"id":"y"}}}'; do
+@test "signed, but no JSON: 400" {
+	for text in 'not json' '{"id":"evt_1"' '{"id":"evt_1","object":"event","type":"x","created":1,"data":{"object":"a\u0000b"}}'; do
 		event "$text"
-		expect_status 400
+		expect_problem 400 parse_error
 	done
 	event '' "$(sign '')"
-	expect_status 400
+	expect_problem 400 parse_error
+}
+
+@test "signed, but no event: taken, and nothing comes of it" {
+	scenario '{"webhooks":{"mode":"off"}}' >/dev/null
+	for text in '[]' '5' 'null' '"evt_1"' '{}' '{"id":"evt_1"}' '{"type":"x"}' '{"id":"","type":"x"}' '{"id":null,"type":"x"}' \
+		'{"object":"v2.core.event","id":"evt_1","type":"x","created":1,"data":{"object":{"id":"y"}}}' \
+		"{\"id\":\"$(printf 'x%.0s' {1..300})\",\"type\":\"x\"}"; do
+		event "$text"
+		expect_status 200
+		expect_json .received true
+	done
+	[[ $(psql_as payments "SELECT count(*) FROM payments_stripeevent WHERE id IN ('', 'evt_1') OR length(id) > 255") == 0 ]]
+}
+
+@test "an event without what it usually has is taken and noted" {
+	local more
+	for more in '{}' '{"data":null}' '{"data":{}}' '{"data":{"object":null}}' '{"data":{"object":"x"}}' '{"data":{"object":[]}}' \
+		'{"data":{"object":{}}}' '{"data":{"object":{"id":null,"payment_intent":null}}}' '{"created":"soon"}' '{"created":1e300}' \
+		'{"created":-5}' '{"created":null}' '{"livemode":"perhaps"}' '{"livemode":null}' \
+		"$(jq -nc --arg long "$(random 1000)" '{data: {object: {id: $long, payment_intent: $long}}}')"; do
+		for type in payment_intent.succeeded refund.updated charge.dispute.created customer.created; do
+			small=$(jq -nc --arg id "evt_$(random 8)" --arg type "$type" --argjson more "$more" '{id: $id, type: $type} + $more')
+			event "$small"
+			expect_status 200
+			[[ $(effect "$small") == ignored ]] || complain "$small"
+		done
+	done
+}
+
+@test "an event without time, mode and kind counts as one that happened just now" {
+	scenario '{"webhooks":{"mode":"off"}}' >/dev/null
+	new_order
+	pay pm_card_authenticationRequired
+	small=$(intent_event processing processing | jq -c 'del(.created, .object, .livemode, .api_version)')
+	event "$small"
+	expect_status 200
+	[[ $(effect "$small") == applied ]]
+	payment_is processing
+	# Of a later attempt nobody can tell whether it is younger: Stripe itself is asked.
+	new_order
+	pay pm_card_chargeDeclined
+	pay pm_card_authenticationRequired
+	expect_json .status requires_action
+	small=$(intent_event payment_failed requires_payment_method | jq -c 'del(.created)')
+	event "$small"
+	expect_status 200
+	[[ $(effect "$small") == nothing ]]
+	payment_is requires_action
+	authenticate ok
+	small=$(intent_event succeeded succeeded | jq -c '{id, type, data}')
+	event "$small"
+	expect_status 200
+	[[ $(effect "$small") == applied ]]
+	payment_is succeeded
+	wait_for 10 order_is status confirmed
+}
+
+@test "an event that is nested deeply is understood" {
+	scenario '{"webhooks":{"mode":"off"}}' >/dev/null
+	new_order
+	pay pm_card_authenticationRequired
+	authenticate ok
+	deep=$(printf '[%.0s' {1..900})$(printf ']%.0s' {1..900})
+	deep="$(intent_event succeeded succeeded | sed "s/}}}\$/},\"more\":$deep}}/")"
+	event "$deep"
+	expect_status 200
+	[[ $(psql_as payments "SELECT e.effect FROM payments_stripeevent e JOIN payments_transaction t ON t.id = e.transaction_id
+		WHERE t.order_id = $order") == applied ]]
+	payment_is succeeded
 }
 
 @test "events of what we do not know are taken and noted" {

@@ -73,7 +73,8 @@ $$;
 
 -- An intent's event.  Only success and cancellation touch an attempt in flight; all else makes
 -- it due, so that Stripe itself is asked.  So does a failure that may be older than the
--- attempt it would end: Stripe tells whole seconds, and by a clock of its own.
+-- attempt it would end: Stripe tells whole seconds, and by a clock of its own; p_created is null
+-- where it tells no time, and then anything but the first attempt may be younger.
 CREATE FUNCTION apply_intent_event(p_payment payments_transaction, p_type text, p_object jsonb,
                                    p_created timestamptz, p_minor bigint) RETURNS text
 LANGUAGE plpgsql AS $$
@@ -103,7 +104,7 @@ BEGIN
     RETURN 'nothing';
   END IF;
   IF news NOT IN ('succeeded', 'canceled')
-     AND (latest.outcome IN ('pending', 'unknown') OR p_created < date_trunc('second', latest.created_at)
+     AND (latest.outcome IN ('pending', 'unknown') OR (p_created IS NULL AND latest.number > 1) OR p_created < date_trunc('second', latest.created_at)
           OR (p_created = date_trunc('second', latest.created_at)
               AND EXISTS (SELECT FROM payments_attempt a
                            WHERE a.transaction_id = p_payment.id AND a.number < latest.number
@@ -232,7 +233,19 @@ BEGIN
 END
 $$;
 
--- A signed event, whole.  p_minor: its amount_received or amount in our units, null if Stripe's
+-- When Stripe says that it happened; null for a time that is none.
+CREATE FUNCTION event_time(p_created jsonb) RETURNS timestamptz
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  IF jsonb_typeof(p_created) = 'number' AND p_created::numeric BETWEEN 1 AND 99999999999 THEN
+    RETURN to_timestamp(p_created::double precision);
+  END IF;
+  RETURN NULL;
+END
+$$;
+
+-- A signed event, whole, or as little of it as there is; one without a mode is of ours, whose
+-- secret signed it.  p_minor: its amount_received or amount in our units, null if Stripe's
 -- cannot be expressed.  effect: what is noted of it, null for one that was known already.  alarm:
 -- what somebody should look at.
 CREATE FUNCTION apply_stripe_event(p_event jsonb, p_livemode boolean, p_minor bigint, OUT effect text,
@@ -244,16 +257,17 @@ DECLARE
   kind   text := p_event ->> 'type';
   told   jsonb := p_event #> '{data,object}';
   ref    text := CASE WHEN kind LIKE 'payment\_intent.%' THEN told ->> 'id' ELSE told ->> 'payment_intent' END;
-  at     timestamptz := to_timestamp((p_event ->> 'created')::double precision);
+  at     timestamptz := event_time(p_event -> 'created');
 BEGIN
   INSERT INTO payments_stripeevent (id, type, object_ref, api_version, effect, created_at)
-  VALUES (p_event ->> 'id', kind, told ->> 'id', p_event ->> 'api_version', 'ignored', at)
+  VALUES (p_event ->> 'id', kind, told ->> 'id', p_event ->> 'api_version', 'ignored', coalesce(at, now()))
   ON CONFLICT DO NOTHING;
   IF NOT FOUND THEN
     RETURN;
   END IF;
   effect := 'ignored';
-  IF (p_event ->> 'livemode')::boolean IS DISTINCT FROM p_livemode
+  IF coalesce(p_event -> 'livemode', to_jsonb(p_livemode)) <> to_jsonb(p_livemode)
+     OR jsonb_typeof(told) IS DISTINCT FROM 'object' OR told ->> 'id' IS NULL OR length(ref) > 255
      OR kind !~ '^(payment_intent\.|refund\.|charge\.refund\.updated$|charge\.dispute\.)' THEN
     RETURN;
   END IF;

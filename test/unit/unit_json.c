@@ -18,7 +18,7 @@ static const char *fault_of(const char *text, size_t size, size_t *at)
 
 	if (size)
 		memcpy(copy, text, size);
-	fault = json_fault(copy, size, at);
+	fault = json_fault(copy, size, LIMIT_DEPTH, at);
 	free(copy);
 	return fault;
 }
