@@ -157,7 +157,8 @@ ask_for() {
 		for to in $statuses; do
 			[[ " $(next_of "$from") " != *" $to "* ]] || continue
 			refused+=("$to")
-			if [[ $from == "$to" ]]; then
+			# Which is the same as cancel/, and that may be said again.
+			if [[ $from == cancelled && $to == cancelled ]]; then
 				expected+="null null null "$'\n'
 			else
 				expected+="invalid_transition $from $to $(next_of "$from")"$'\n'
