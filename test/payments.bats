@@ -103,8 +103,20 @@ teardown() {
 	END
 	pay pm_card_chargeDeclinedStolenCard
 	expect_problem 402 card_declined
-	expect_json .message "The card was declined."
 	[[ $(attempts) == 5 ]]
+	find_payment
+	expect_json '.results[0].failure_message' "The card was declined."
+}
+
+@test "a decline reads the same whether the order is paid at once or later" {
+	new_order
+	pay pm_card_chargeDeclined
+	expect_problem 402 card_declined
+	members=$(json 'keys | join(" ")')
+	[[ $members == "code decline_code detail order_id payment_id request_id status title type" ]]
+	buy pm_card_chargeDeclined
+	expect_problem 402 card_declined
+	expect_json 'keys | join(" ")' "$members"
 }
 
 @test "what is no payment method is the client's mistake and leaves the key free" {

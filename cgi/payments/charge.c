@@ -115,15 +115,13 @@ static struct reply show_decline(struct request *request, const struct paid *pai
 {
 	struct arena *arena = request->arena;
 	const char *code = column(paid->attempt, "decline_code");
-	const char *message = column(paid->attempt, "failure_message");
 
 	return problem_with(
 		request, "card_declined",
 		arena_printf(
-			arena,
-			"\"decline_code\":%s,\"message\":%s,\"order_id\":%s,\"payment_id\":%s",
+			arena, "\"decline_code\":%s,\"order_id\":%s,\"payment_id\":%s",
 			json_quote(arena, code ? code : column(paid->attempt, "failure_code")),
-			json_quote(arena, message), column(paid->attempt, "order_id"),
+			column(paid->attempt, "order_id"),
 			column(paid->attempt, "payment_id")));
 }
 
