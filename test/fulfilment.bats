@@ -157,8 +157,7 @@ ask_for() {
 		for to in $statuses; do
 			[[ " $(next_of "$from") " != *" $to "* ]] || continue
 			refused+=("$to")
-			# Which is the same as cancel/, and that may be said again.
-			if [[ $from == cancelled && $to == cancelled ]]; then
+			if [[ $from == "$to" ]]; then
 				expected+="null null null "$'\n'
 			else
 				expected+="invalid_transition $from $to $(next_of "$from")"$'\n'

@@ -229,8 +229,8 @@ END
 $$;
 
 -- Staff says where the order stands, without a word of carriers: shipped ships what is left, and
--- delivered delivers what is on its way.  (Cancelling is cancel_order's, to whom what is
--- cancelled already is no change.)  True, or null where there is no order.
+-- delivered delivers what is on its way.  (Cancelling is cancel_order's.)  False without effect,
+-- null where there is no order.
 CREATE FUNCTION change_status(p_order_id bigint, p_to text, p_staff_id bigint, p_note text) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -239,9 +239,6 @@ BEGIN
   SELECT o.status INTO before FROM orders_order o WHERE o.id = p_order_id FOR UPDATE;
   IF NOT FOUND THEN
     RETURN NULL;
-  END IF;
-  IF before = p_to THEN
-    PERFORM refuse_transition(p_order_id, before, p_to, 'staff');
   END IF;
   IF before = 'processing' AND p_to = 'shipped' THEN
     RETURN ship_order(p_order_id, NULL, '', '', p_staff_id, p_note) IS NOT NULL;
