@@ -2,21 +2,7 @@
 # or never.
 # shellcheck disable=SC2030,SC2031,SC2154
 
-bats_require_minimum_version 1.5.0
-
-setup_file() {
-	load payments
-	open_shop
-}
-
-setup() {
-	load payments
-	begin_test
-}
-
-teardown() {
-	end_test
-}
+load payments
 
 @test "authentication: a secret for the owner, then the webhook confirms the order" {
 	new_order

@@ -1,10 +1,9 @@
 # idempotency.bats: a request that is sent again, for whatever reason, is done once.
 # shellcheck shell=bash disable=SC2030,SC2031,SC2034,SC2119,SC2154,SC2317
 
-bats_require_minimum_version 1.5.0
+load payments
 
 setup_file() {
-	load payments
 	open_shop
 	staff=$(staff_token)
 	# An order that costs nothing is confirmed at once.
@@ -14,7 +13,6 @@ setup_file() {
 }
 
 setup() {
-	load payments
 	begin_test
 	caller=$staff
 }

@@ -1,15 +1,9 @@
 # late.bats: attempts whose answer was lost, looked for at Stripe when thousands were made since.
 # shellcheck disable=SC2030,SC2031,SC2154
 
-bats_require_minimum_version 1.5.0
-
-setup_file() {
-	load payments
-	open_shop
-}
+load payments
 
 setup() {
-	load payments
 	begin_test
 	# A stand-in of this test's own: its clock will be wrong, and its books are long.
 	"${ARNOVA_BUILD:-build}/stripe-standin" --port 0 --secret-key "$STRIPE_SECRET_KEY" >"$BATS_TEST_TMPDIR/said" 3>&- &

@@ -23,6 +23,19 @@ end_test() {
 	[[ -z $order ]] || ledger_holds
 }
 
+# What bats calls; a file with more to do has functions of its own below its `load payments`.
+setup_file() {
+	open_shop
+}
+
+setup() {
+	begin_test
+}
+
+teardown() {
+	end_test
+}
+
 # Sets $order: a new one of $buyer's, 19.99, unpaid.
 new_order() { # [PRODUCT]
 	TOKEN=$buyer api POST /api/v1/orders/ \

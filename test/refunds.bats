@@ -1,21 +1,7 @@
 # refunds.bats: giving money back, in parts, at once, in vain.
 # shellcheck disable=SC2030,SC2031,SC2154
 
-bats_require_minimum_version 1.5.0
-
-setup_file() {
-	load payments
-	open_shop
-}
-
-setup() {
-	load payments
-	begin_test
-}
-
-teardown() {
-	end_test
-}
+load payments
 
 @test "a refund in part, then the rest; the order's status stays" {
 	paid_order

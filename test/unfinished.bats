@@ -1,15 +1,9 @@
 # unfinished.bats: what cannot be finished is put off, and holds up nothing else.
 # shellcheck disable=SC2030,SC2031,SC2154
 
-bats_require_minimum_version 1.5.0
-
-setup_file() {
-	load payments
-	open_shop
-}
+load payments
 
 setup() {
-	load payments
 	begin_test
 	first=8200000000 last=8200000119
 }

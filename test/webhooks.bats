@@ -1,21 +1,7 @@
 # webhooks.bats: Stripe's events, true and false, twice, late and in any order.
 # shellcheck disable=SC2030,SC2031,SC2154
 
-bats_require_minimum_version 1.5.0
-
-setup_file() {
-	load payments
-	open_shop
-}
-
-setup() {
-	load payments
-	begin_test
-}
-
-teardown() {
-	end_test
-}
+load payments
 
 effect() { # BODY: what we noted for the event
 	psql_as payments "SELECT effect FROM payments_stripeevent WHERE id = '$(jq -r .id <<<"$1")'"
