@@ -52,18 +52,19 @@ bool json_is_finite(const struct json *json)
 	return json_kind(json) != JSON_NUMBER || isfinite(json_number(json));
 }
 
+static struct json *only_finite(struct json *json)
+{
+	return json && json_is_finite(json) ? json : NULL;
+}
+
 struct json *json_parse(struct arena *arena, const char *text, size_t size)
 {
-	struct json *json = json_parse_any(arena, text, size);
-
-	return json && json_is_finite(json) ? json : NULL;
+	return only_finite(parse(arena, text, size, LIMIT_DEPTH));
 }
 
 struct json *json_parse_deep(struct arena *arena, const char *text, size_t size)
 {
-	struct json *json = parse(arena, text, size, LIMIT_NESTING);
-
-	return json && json_is_finite(json) ? json : NULL;
+	return only_finite(parse(arena, text, size, LIMIT_NESTING));
 }
 
 enum json_kind json_kind(const struct json *json)

@@ -4,8 +4,6 @@
 
 #include "parts.h"
 
-#define TRIES 3 /* to change an account that others change meanwhile */
-
 const char *add_error(struct request *request, const char *errors, const char *field,
                       const char *message)
 {

@@ -6,6 +6,7 @@
 #include "users.h"
 
 #define USERNAME_MAX 150 /* characters, as in Django */
+#define TRIES 3          /* to compare a password that others change meanwhile */
 
 /* Handlers: accounts.c, then sessions.c. */
 handler register_account;

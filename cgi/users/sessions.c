@@ -4,7 +4,6 @@
 #include "parts.h"
 
 #define JTI_BYTES 16
-#define TRIES 3 /* to sign in to an account whose password is changed meanwhile */
 
 static const char *hash_of(struct request *request, const char *jti)
 {
