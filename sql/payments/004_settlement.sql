@@ -104,7 +104,9 @@ BEGIN
     RETURN 'nothing';
   END IF;
   IF news NOT IN ('succeeded', 'canceled')
-     AND (latest.outcome IN ('pending', 'unknown') OR (p_created IS NULL AND latest.number > 1) OR p_created < date_trunc('second', latest.created_at)
+     AND (latest.outcome IN ('pending', 'unknown')
+          OR (p_created IS NULL AND latest.number > 1)
+          OR p_created < date_trunc('second', latest.created_at)
           OR (p_created = date_trunc('second', latest.created_at)
               AND EXISTS (SELECT FROM payments_attempt a
                            WHERE a.transaction_id = p_payment.id AND a.number < latest.number
