@@ -278,6 +278,14 @@ put_off() {
 		(SELECT id FROM payments.payments_transaction WHERE order_id = $order)"
 }
 
+# Nor has the relay begun it already.
+nobody_is_at_it() {
+	[[ $(psql_owner "SELECT count(*) FROM pg_locks l JOIN payments.payments_attempt a
+		ON payments.work_lock('attempt', a.id) = (l.classid::bigint << 32 | l.objid::bigint)
+		JOIN payments.payments_transaction t ON t.id = a.transaction_id
+		WHERE l.locktype = 'advisory' AND t.order_id = $order") == 0 ]]
+}
+
 # alarmed MESSAGE: whether the log tells of $order's payment.
 alarmed() {
 	grep -hF "\"message\":\"$1\"" "$VAR"/log/payments*.log | grep -qE "\"order_id\":$order,\"payment_id\":[0-9]+"

@@ -628,13 +628,6 @@ is_due() {
 	expect_problem 404 not_found
 }
 
-nobody_is_at_it() {
-	[[ $(psql_owner "SELECT count(*) FROM pg_locks l JOIN payments.payments_attempt a
-		ON payments.work_lock('attempt', a.id) = (l.classid::bigint << 32 | l.objid::bigint)
-		JOIN payments.payments_transaction t ON t.id = a.transaction_id
-		WHERE l.locktype = 'advisory' AND t.order_id = $order") == 0 ]]
-}
-
 # Makes the attempts at $order a day older, out of the relay's reach; one that it has just begun
 # has the time to end.
 age() {
