@@ -92,7 +92,7 @@ once_more() { # URL
 			((tries != 2)) || [[ $(psql_as "$service" "SELECT due_at - now() BETWEEN interval '5 s' AND interval '60 s'
 				FROM unfinished_run WHERE order_id = $first") == t ]]
 		done
-		[[ $(psql_as "$service" "SELECT due_at - now() BETWEEN interval '50 s' AND interval '60 s'
+		[[ $(psql_as "$service" "SELECT due_at - now() BETWEEN interval '41 s' AND interval '60 s'
 			FROM unfinished_run WHERE order_id = $first") == t ]]
 		TOKEN=${SERVICE_TOKEN%%,*} api GET "${!base}/internal/v1/due/"
 		expect_json ".orders | index($first)" null
