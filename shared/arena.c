@@ -143,6 +143,26 @@ char *arena_printf(struct arena *arena, const char *format, ...)
 	return text;
 }
 
+char *arena_upper(struct arena *arena, const char *text)
+{
+	char *copy = arena_copy(arena, text, strlen(text));
+
+	for (char *c = copy; *c; c++)
+		if (*c >= 'a' && *c <= 'z')
+			*c = (char)(*c - 'a' + 'A');
+	return copy;
+}
+
+char *arena_lower(struct arena *arena, const char *text)
+{
+	char *copy = arena_copy(arena, text, strlen(text));
+
+	for (char *c = copy; *c; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char)(*c - 'A' + 'a');
+	return copy;
+}
+
 void arena_defer(struct arena *arena, void (*release)(void *), void *object)
 {
 	struct deferred *deferred = arena_alloc(arena, sizeof(*deferred));

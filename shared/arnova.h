@@ -23,6 +23,9 @@ struct arena;
 void *arena_alloc(struct arena *arena, size_t size);
 char *arena_copy(struct arena *arena, const char *text, size_t size); /* adds the NUL */
 char *arena_printf(struct arena *arena, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Copies with ASCII letters in the other case, whatever the locale. */
+char *arena_upper(struct arena *arena, const char *text);
+char *arena_lower(struct arena *arena, const char *text);
 
 /* Ties a foreign object (PGresult, cJSON, ...) to the life of the request: release(object) is
  * called, last registered first, when the arena is emptied. */
@@ -132,6 +135,9 @@ struct reply problem(struct request *request, const char *code) MUST_USE;
 /* The same with extra members: the inside of a JSON object, such as "\"from\":\"a\"". */
 struct reply problem_with(struct request *request, const char *code,
                           const char *members) MUST_USE;
+
+/* Sets the reply to give and returns false, for functions that fail as fetch() does. */
+bool fail(struct request *request, struct reply reply);
 
 /* 400 invalid with one error under one field ("items[0].quantity"). */
 struct reply problem_field(struct request *request, const char *field,

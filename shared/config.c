@@ -36,18 +36,8 @@ const char *setting(const char *name, const char *fallback)
 	return fallback;
 }
 
-/* products, _database_url: PRODUCTS_DATABASE_URL */
-static char *upper(struct arena *arena, const char *service, const char *suffix)
-{
-	char *name = arena_printf(arena, "%s%s", service, suffix);
-
-	for (char *c = name; *c; c++)
-		if (*c >= 'a' && *c <= 'z')
-			*c = (char)(*c - 'a' + 'A');
-	return name;
-}
-
 const char *service_setting(struct arena *arena, const char *service, const char *suffix)
 {
-	return setting(upper(arena, service, suffix), NULL);
+	/* products, _database_url: PRODUCTS_DATABASE_URL */
+	return setting(arena_upper(arena, arena_printf(arena, "%s%s", service, suffix)), NULL);
 }

@@ -1,5 +1,4 @@
 /* country.c: the countries that there are: ISO 3166-1 alpha-2. */
-#include <ctype.h>
 #include <string.h>
 
 #include "internal.h"
@@ -19,13 +18,10 @@ static const char codes[] =
 
 const char *country_code(struct arena *arena, const char *text)
 {
-	if (strlen(text) != 2 || !isalpha((unsigned char)text[0]) ||
-	    !isalpha((unsigned char)text[1]))
+	const char *code = arena_upper(arena, text);
+
+	if (strlen(code) != 2)
 		return NULL;
-
-	const char *code = arena_printf(arena, "%c%c", toupper((unsigned char)text[0]),
-	                                toupper((unsigned char)text[1]));
-
 	for (const char *known = codes;; known += 3) {
 		if (!strncmp(known, code, 2))
 			return code;

@@ -92,12 +92,6 @@ void db_close(void)
 
 /* ---- Failures ---- */
 
-static bool fail(struct request *request, struct reply reply)
-{
-	*request->failure = reply;
-	return false;
-}
-
 static bool fail_with(struct request *request, PGresult *result)
 {
 	struct failure failure = {

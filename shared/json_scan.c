@@ -26,7 +26,7 @@ struct scan {
 	size_t used;
 };
 
-static bool fail(struct scan *scan, const char *fault)
+static bool reject(struct scan *scan, const char *fault)
 {
 	if (!scan->fault)
 		scan->fault = fault;
@@ -43,8 +43,8 @@ static char peek(const struct scan *scan)
 
 static bool unexpected(struct scan *scan)
 {
-	return fail(scan,
-	            scan->at < scan->size ? "unexpected character" : "unexpected end of text");
+	return reject(scan, scan->at < scan->size ? "unexpected character"
+	                                          : "unexpected end of text");
 }
 
 static char skip_space(struct scan *scan)
@@ -161,12 +161,12 @@ static char *read_code(struct scan *scan, char *out)
 	if (code < 0) {
 		unexpected(scan);
 	} else if (!code) {
-		fail(scan, "NUL character in a string");
+		reject(scan, "NUL character in a string");
 	} else if (code >= 0xD800 && code <= 0xDFFF) {
 		long low = code < 0xDC00 ? read_low_surrogate(scan) : -1;
 
 		if (low < 0)
-			fail(scan, "lone surrogate in a string");
+			reject(scan, "lone surrogate in a string");
 		code = 0x10000 + (code - 0xD800) * 0x400 + (low - 0xDC00);
 	}
 	return scan->fault ? out : put_utf8(out, code);
@@ -203,9 +203,9 @@ static size_t read_string(struct scan *scan)
 			scan->at++;
 			out = read_escape(scan, out);
 		} else if (!size) {
-			fail(scan, "text that is not UTF-8");
+			reject(scan, "text that is not UTF-8");
 		} else if ((unsigned char)*c < 0x20) {
-			fail(scan, "control character in a string");
+			reject(scan, "control character in a string");
 		} else {
 			memcpy(out, c, size);
 			out += size;
@@ -276,7 +276,7 @@ static bool drop_names(struct scan *scan, size_t first)
 		if (compare_names(&names[i - 1], &names[i]) == 0) {
 			scan->at =
 				names[i].at > names[i - 1].at ? names[i].at : names[i - 1].at;
-			return fail(scan, "name given twice in an object");
+			return reject(scan, "name given twice in an object");
 		}
 	}
 	scan->name_count = first;
@@ -297,7 +297,7 @@ static bool close_level(struct scan *scan)
 static bool open_level(struct scan *scan, bool object)
 {
 	if (scan->depth == scan->limit)
-		return fail(scan, "too many levels");
+		return reject(scan, "too many levels");
 	scan->levels[scan->depth++] = (struct level){object, scan->name_count};
 	scan->at++;
 	if (skip_space(scan) == (object ? '}' : ']')) {
@@ -357,7 +357,7 @@ const char *json_fault(const char *text, size_t size, size_t limit, size_t *at)
 	if (!scan.fault) {
 		skip_space(&scan);
 		if (scan.at < size)
-			fail(&scan, "unexpected text after the value");
+			reject(&scan, "unexpected text after the value");
 	}
 	free(scan.names);
 	free(scan.bytes);

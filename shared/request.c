@@ -76,13 +76,16 @@ const char *header(const struct request *request, const char *name)
 {
 	char *variable = arena_printf(request->arena, "HTTP_%s", name);
 
-	for (char *c = variable; *c; c++) {
+	for (char *c = variable; *c; c++)
 		if (*c == '-')
 			*c = '_';
-		else if (*c >= 'a' && *c <= 'z')
-			*c = (char)(*c - 'a' + 'A');
-	}
-	return fcgi_variable(request->arena, variable);
+	return fcgi_variable(request->arena, arena_upper(request->arena, variable));
+}
+
+bool fail(struct request *request, struct reply reply)
+{
+	*request->failure = reply;
+	return false;
 }
 
 struct reply reply_json(int status, const char *json)

@@ -113,7 +113,7 @@ static bool renew(struct request *request, bool whole)
 	return true;
 }
 
-static void fail(struct request *request)
+static void note_failure(struct request *request)
 {
 	if (!failed_at())
 		log_event("warn", "could not ask users which sessions have ended",
@@ -145,7 +145,7 @@ static void keep_up(struct request *request)
 		if (list_within(USABLE) || within(failed_at(), AWAY))
 			return;
 		if (!within(begun, ANSWER + PAUSE)) {
-			fail(request);
+			note_failure(request);
 			return;
 		}
 		nanosleep(&(struct timespec){.tv_nsec = POLL * 1000000}, NULL);
@@ -154,7 +154,7 @@ static void keep_up(struct request *request)
 	}
 	/* Whoever had the lock may have asked meanwhile. */
 	if (!is_done(request) && !renew(request, !known || !within(known->whole, WHOLE)))
-		fail(request);
+		note_failure(request);
 	session_unlock();
 }
 

@@ -288,7 +288,7 @@ nobody_is_at_it() {
 
 # alarmed MESSAGE: whether the log tells of $order's payment.
 alarmed() {
-	grep -hF "\"message\":\"$1\"" "$VAR"/log/payments*.log | grep -qE "\"order_id\":$order,\"payment_id\":[0-9]+"
+	grep -hF "\"message\":\"$1\"" "$VAR"/log/payments*.log | grep -qE "\"arnova.order_id\":$order,\"arnova.payment_id\":[0-9]+"
 }
 
 # ---- Many at the same moment, by one curl.

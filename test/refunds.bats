@@ -210,7 +210,7 @@ stripe_refunds() {
 	expect_json '.results[0].refunded' 0.00
 	wait_for 60 order_is payment_status paid
 	order_is status confirmed
-	[[ $(grep -hF '"message":"a refund has failed"' "$VAR"/log/payments*.log) == *"\"order_id\":$order,"* ]]
+	[[ $(grep -hF '"message":"a refund has failed"' "$VAR"/log/payments*.log) == *"\"arnova.order_id\":$order,"* ]]
 	# A later word of its success is of before.
 	refund_event updated succeeded "$(psql_as payments "SELECT provider_ref FROM payments_refund WHERE transaction_id = $payment")" 1999
 	expect_status 200

@@ -11,13 +11,6 @@ handler cancel_order;
 handler show_payable;
 handler settle_order;
 
-/* Sets the reply to give and returns false, for functions that fail as fetch() does. */
-static inline bool fail(struct request *request, struct reply reply)
-{
-	*request->failure = reply;
-	return false;
-}
-
 /* Whether a sibling did what it was asked. */
 static inline bool succeeded(const struct response *response)
 {

@@ -4,16 +4,6 @@
 
 #include "parts.h"
 
-static const char *lower(struct arena *arena, const char *text)
-{
-	char *copy = arena_copy(arena, text, strlen(text));
-
-	for (char *c = copy; *c; c++)
-		if (*c >= 'A' && *c <= 'Z')
-			*c = (char)(*c - 'A' + 'a');
-	return copy;
-}
-
 /* Forms are made from the attempt's row alone: a repetition must not differ in one byte. */
 static const char *create_form(struct arena *arena, const struct row *attempt)
 {
@@ -26,7 +16,8 @@ static const char *create_form(struct arena *arena, const struct row *attempt)
 	const char *form =
 		form_add(arena, "", "amount", arena_printf(arena, "%lld", (long long)amount));
 
-	form = form_add(arena, form, "currency", lower(arena, column(attempt, "currency")));
+	form = form_add(arena, form, "currency",
+	                arena_lower(arena, column(attempt, "currency")));
 	form = form_add(arena, form, "confirm", "true");
 	form = form_add(arena, form, "payment_method", column(attempt, "payment_method"));
 	form = form_add(arena, form, "automatic_payment_methods[enabled]", "true");
@@ -91,7 +82,8 @@ static void set_verdict(struct request *request, const struct verdict *verdict)
 void alarm_of_payment(struct request *request, const char *message, const struct row *payment)
 {
 	log_alarm(request, message,
-	          arena_printf(request->arena, "\"order_id\":%s,\"payment_id\":%s",
+	          arena_printf(request->arena,
+	                       "\"arnova.order_id\":%s,\"arnova.payment_id\":%s",
 	                       column(payment, "order_id"), column(payment, "payment_id")));
 }
 

@@ -5,12 +5,6 @@
 
 #define RETURN_URL_WRONG "Enter a valid URL that begins with https://."
 
-static bool fail(struct request *request, struct reply reply)
-{
-	*request->failure = reply;
-	return false;
-}
-
 const char *caller_key(struct request *request)
 {
 	const char *key = header(request, "Idempotency-Key");

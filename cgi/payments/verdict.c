@@ -48,16 +48,6 @@ static int64_t number_at(struct arena *arena, const struct response *response, c
 	return json_int(response->json, *at ? arena_printf(arena, "%s.%s", at, name) : name);
 }
 
-static const char *capitals(struct arena *arena, const char *text)
-{
-	char *copy = text ? arena_copy(arena, text, strlen(text)) : NULL;
-
-	for (char *c = copy; c && *c; c++)
-		if (*c >= 'a' && *c <= 'z')
-			*c = (char)(*c - 'a' + 'A');
-	return copy;
-}
-
 static bool is_one_of(const char *text, const char *const *list, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -107,10 +97,11 @@ static void read_intent(struct arena *arena, const struct response *response, co
 	const char *status = text_at(arena, response, at, "status");
 	const char *error = arena_printf(arena, "%s%slast_payment_error", at, *at ? "." : "");
 	const char *next = arena_printf(arena, "%s%snext_action", at, *at ? "." : "");
+	const char *currency = text_at(arena, response, at, "currency");
 
 	verdict->outcome = "unknown";
 	verdict->ref = text_at(arena, response, at, "id");
-	verdict->currency = capitals(arena, text_at(arena, response, at, "currency"));
+	verdict->currency = currency ? arena_upper(arena, currency) : NULL;
 	verdict->amount = number_at(arena, response, at, "amount_received");
 	verdict->client_secret = text_at(arena, response, at, "client_secret");
 	verdict->next_action = json_raw(arena, response->json, next);

@@ -10,17 +10,13 @@
 static void set_minor(struct request *request, const struct json *event)
 {
 	const char *code = json_text(request->arena, event, "data.object.currency");
-	char capitals[4] = "";
 	const struct currency *currency;
 	int64_t minor, amount = json_int(event, "data.object.amount");
 
 	set_param(request, "minor", NULL);
-	if (!code || strlen(code) != 3)
+	if (!code)
 		return;
-	for (int i = 0; i < 3; i++)
-		capitals[i] = (char)(code[i] >= 'a' && code[i] <= 'z' ? code[i] - 'a' + 'A'
-		                                                      : code[i]);
-	currency = currency_find(capitals);
+	currency = currency_find(arena_upper(request->arena, code));
 	if (json_raw(request->arena, event, "data.object.amount_received"))
 		amount = json_int(event, "data.object.amount_received");
 	if (currency && money_from_stripe(amount, currency, &minor))
