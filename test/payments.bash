@@ -278,10 +278,11 @@ put_off() {
 		(SELECT id FROM payments.payments_transaction WHERE order_id = $order)"
 }
 
-# Nor has the relay begun it already.
+# nobody_is_at_it [KIND]: nor has the relay begun it already.
 nobody_is_at_it() {
-	[[ $(psql_owner "SELECT count(*) FROM pg_locks l JOIN payments.payments_attempt a
-		ON payments.work_lock('attempt', a.id) = (l.classid::bigint << 32 | l.objid::bigint)
+	local kind=${1:-attempt}
+	[[ $(psql_owner "SELECT count(*) FROM pg_locks l JOIN payments.payments_$kind a
+		ON payments.work_lock('$kind', a.id) = (l.classid::bigint << 32 | l.objid::bigint)
 		JOIN payments.payments_transaction t ON t.id = a.transaction_id
 		WHERE l.locktype = 'advisory' AND t.order_id = $order") == 0 ]]
 }
