@@ -25,6 +25,7 @@ teardown() {
 	# shellcheck disable=SC2086
 	[[ -z ${stopped-} ]] || kill -CONT $stopped
 	back cart
+	linger_no_more
 	go_on
 	MIGRATE_DATABASE_URL=$owner psql_owner "DELETE FROM orders.event_outbox WHERE aggregate_id >= 8100000000 AND delivered_at IS NULL"
 }
@@ -204,9 +205,21 @@ more_taken() {
 	(($(taken) > before))
 }
 
+# The cart takes so long for an order that there is a middle to kill the relay in.
+linger() {
+	psql_owner "CREATE FUNCTION public.linger() RETURNS trigger LANGUAGE plpgsql
+			AS 'BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END';
+		CREATE TRIGGER linger BEFORE INSERT ON cart.cart_taken FOR EACH ROW EXECUTE FUNCTION public.linger()"
+}
+
+linger_no_more() {
+	MIGRATE_DATABASE_URL=$owner psql_owner "SET client_min_messages = error; DROP FUNCTION IF EXISTS public.linger() CASCADE"
+}
+
 @test "a relay that is killed in the middle loses nothing and doubles nothing" {
 	stand_still
 	confirm "$order" $((order + 299))
+	linger
 	for _ in 1 2 3 4; do
 		before=$(taken)
 		"$arnova" relay 2>>"$VAR/log/killed-relay.log" 3>&- &
@@ -219,6 +232,7 @@ more_taken() {
 		WHERE delivered_at IS NULL AND aggregate_id BETWEEN $order AND $order + 299")
 	echo "$(taken) taken, $left undelivered after four kills"
 	(($(taken) < 300 && left > 0))
+	linger_no_more
 	go_on
 	wait_for 60 all_delivered
 	in_cart 700

@@ -69,10 +69,11 @@ unfinished() { # SERVICE ORDER
 	done
 }
 
-# Asked again at once, as after a 503, it is put off no longer.
+# Asked again before it is due, as after a 503, it is put off no longer.
 once_more() { # URL
 	local before
-	before=$(psql_as "$service" "SELECT tries, due_at FROM unfinished_run WHERE order_id = $first")
+	before=$(psql_as "$service" "UPDATE unfinished_run SET due_at = now() + interval '1 hour'
+		WHERE order_id = $first RETURNING tries, due_at")
 	TOKEN=${SERVICE_TOKEN%%,*} api POST "$1/internal/v1/run/$first/" '{}'
 	expect_status 500
 	[[ $(psql_as "$service" "SELECT tries, due_at FROM unfinished_run WHERE order_id = $first") == "$before" ]]
@@ -89,7 +90,7 @@ once_more() { # URL
 			expect_status 500
 			[[ $(unfinished "$service" "$first") -ge $tries ]]
 			((tries != 1)) || once_more "${!base}"
-			((tries != 2)) || [[ $(psql_as "$service" "SELECT due_at - now() BETWEEN interval '5 s' AND interval '60 s'
+			((tries != 2)) || [[ $(psql_as "$service" "SELECT due_at - now() BETWEEN interval '1 s' AND interval '60 s'
 				FROM unfinished_run WHERE order_id = $first") == t ]]
 		done
 		[[ $(psql_as "$service" "SELECT due_at - now() BETWEEN interval '41 s' AND interval '60 s'
