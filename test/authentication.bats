@@ -169,7 +169,7 @@ load payments
 	put_off
 	authenticate ok
 	scenario "{\"webhooks\":{\"mode\":\"off\"},\"rules\":[
-		{\"match\":{\"order_id\":$order,\"method\":\"GET\"},\"do\":{\"fault\":\"latency\",\"when\":\"after\",\"ms\":4000}},
+		{\"match\":{\"order_id\":$order,\"method\":\"GET\"},\"do\":{\"fault\":\"latency\",\"when\":\"after\",\"ms\":10000}},
 		{\"match\":{\"order_id\":$order,\"method\":\"POST\"},\"do\":{\"fault\":\"latency\",\"when\":\"before\",\"ms\":15000}}]}" >/dev/null
 	internal POST "run/$order" '{}' &
 	running=$!

@@ -272,14 +272,21 @@ relayed_to() { # STATUS of the order
 	"${ARNOVA_BUILD:-build}/arnova" relay --once && order_is status "$1"
 }
 
-# Puts what is open at $order's payment off, so that the relay leaves it to the test.
+# put_off [KIND]: puts what is open at $order's payment off, so that the relay leaves it to the test;
+# what the relay has begun already has the time to end.
 put_off() {
-	psql_owner "UPDATE payments.payments_attempt SET due_at = now() + interval '1 hour' WHERE transaction_id =
-		(SELECT id FROM payments.payments_transaction WHERE order_id = $order)"
+	wait_for 60 is_put_off "${1:-attempt}"
 }
 
-# nobody_is_at_it [KIND]: nor has the relay begun it already.
-nobody_is_at_it() {
+is_put_off() {
+	local of_order="transaction_id = (SELECT id FROM payments.payments_transaction WHERE order_id = $order)"
+	psql_owner "UPDATE payments.payments_$1 SET due_at = now() + interval '1 hour' WHERE $of_order"
+	# Who has the work notes when it is due again, and lets go of it.
+	nobody_is_at_it "$1" &&
+		[[ $(psql_owner "SELECT count(*) FROM payments.payments_$1 WHERE $of_order AND due_at < now() + interval '30 minutes'") == 0 ]]
+}
+
+nobody_is_at_it() { # [KIND]
 	local kind=${1:-attempt}
 	[[ $(psql_owner "SELECT count(*) FROM pg_locks l JOIN payments.payments_$kind a
 		ON payments.work_lock('$kind', a.id) = (l.classid::bigint << 32 | l.objid::bigint)

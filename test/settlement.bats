@@ -628,13 +628,11 @@ is_due() {
 	expect_problem 404 not_found
 }
 
-# Makes the attempts at $order a day older, out of the relay's reach; one that it has just begun
-# has the time to end.
+# Makes the attempts at $order a day older, out of the relay's reach.
 age() {
-	psql_owner "UPDATE payments.payments_attempt SET created_at = created_at - interval '24 hours',
-		due_at = now() + interval '1 hour' WHERE transaction_id =
-		(SELECT id FROM payments.payments_transaction WHERE order_id = $order)" >/dev/null
-	wait_for 60 nobody_is_at_it
+	put_off
+	psql_owner "UPDATE payments.payments_attempt SET created_at = created_at - interval '24 hours' WHERE transaction_id =
+		(SELECT id FROM payments.payments_transaction WHERE order_id = $order)"
 	lost_and_found
 }
 
@@ -687,7 +685,6 @@ age() {
 	pay pm_card_visa "$key"
 	expect_status 202
 	put_off
-	wait_for 60 nobody_is_at_it
 	psql_owner "SET session_replication_role = replica; UPDATE orders.orders_order SET status = 'expired' WHERE id = $order"
 	lost_and_found
 	psql_owner "DELETE FROM payments.idempotency_key"
@@ -706,7 +703,6 @@ age() {
 	cancel cancelled
 	expect_json .state in_flight
 	put_off
-	wait_for 60 nobody_is_at_it
 	lost_and_found
 	before=$(posts)
 	settle_to unknown
@@ -723,7 +719,6 @@ age() {
 	charge pm_card_visa one
 	expect_json .outcome unknown
 	put_off
-	wait_for 60 nobody_is_at_it
 	fault '{"fault":"status","status":400,"effect":false}' POST '/v1/*' -1
 	settle_to succeeded
 	[[ $(charges) == 1 ]]

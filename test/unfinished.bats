@@ -111,10 +111,9 @@ once_more() { # URL
 	pay pm_card_visa
 	expect_status 202
 	put_off
-	wait_for 60 attempt_is_free
 	fault '{"fault":"latency","when":"after","ms":15000}'
 	internal POST "run/$order" '{}' 3>&- &
-	wait_for 60 attempt_is_taken
+	wait_for 60 somebody_is_at_it
 	kill_worker
 	wait
 	[[ $(unfinished payments "$order") -ge 1 ]]
@@ -126,20 +125,8 @@ once_more() { # URL
 	[[ -z $(unfinished payments "$order") && $(charges) == 1 ]]
 }
 
-# Whether somebody is at $order's attempt.
-attempt_is_taken() {
-	taken_by 1
-}
-
-attempt_is_free() {
-	taken_by 0
-}
-
-taken_by() {
-	[[ $(psql_owner "SELECT count(*) FROM pg_locks l JOIN payments.payments_attempt a
-		ON payments.work_lock('attempt', a.id) = (l.classid::bigint << 32 | l.objid::bigint)
-		JOIN payments.payments_transaction t ON t.id = a.transaction_id
-		WHERE l.locktype = 'advisory' AND t.order_id = $order") == "$1" ]]
+somebody_is_at_it() {
+	! nobody_is_at_it
 }
 
 @test "a checkout that is taken up again in the moment in which it would be undone goes on" {

@@ -196,7 +196,6 @@ version() {
 	expect_status 200
 	[[ $(effect "$small") == nothing ]]
 	put_off # the relay, which asks now, is not to hear of the payment before the event
-	wait_for 60 nobody_is_at_it
 	payment_is requires_action
 	authenticate ok
 	small=$(intent_event succeeded succeeded | jq -c '{id, type, data}')
