@@ -24,6 +24,7 @@ struct paid {
 	struct row *attempt;
 	struct verdict verdict;
 	const char *outcome; /* as the charge route calls it */
+	bool is_fresh;       /* begun by this request */
 };
 
 /* Refused for good, and by no fault of the customer's. */
@@ -86,6 +87,7 @@ static bool pay(struct request *request, struct paid *paid)
 
 	int64_t attempt_id = column_int(begun, "attempt_id");
 
+	paid->is_fresh = column_is(begun, "fresh", "t");
 	if (column_is(begun, "is_open", "t") &&
 	    !carry_out(request, attempt_id, manner_of(request, begun), &paid->verdict))
 		return false;
@@ -201,6 +203,13 @@ struct reply process_payment(struct request *request)
 	set_param(request, "is_checkout", "false");
 	if (!ask_order(request) || !pay(request, &paid))
 		return *request->failure;
+	/* A retry learns that its first try came to nothing for certain, and so it is the next.
+	 */
+	if (!paid.is_fresh && same_outcome(paid.outcome, "not_done")) {
+		paid = (struct paid){0};
+		if (!pay(request, &paid))
+			return *request->failure;
+	}
 	deliver_events(request, param_int(request, "order_id"));
 
 	return show_paid(request, &paid);
